@@ -1,0 +1,97 @@
+"""The only door to time: monotonic for schedules, wall for labels, and whether wall is trusted.
+
+Everything pure takes `now` as an argument; shells hold a `Clock`. `FakeClock` lets hours of
+operation pass in milliseconds of test time.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from pathlib import Path
+from typing import Protocol
+
+from edge_agent.model import MonoNs, WallNs
+
+
+class Clock(Protocol):
+    def mono_ns(self) -> MonoNs: ...
+    def wall_ns(self) -> WallNs: ...
+    def sleep_until(self, when: MonoNs) -> None:
+        """Return at `when` or a little later, at once if it is past."""
+
+    def synchronised(self) -> bool:
+        """Whether the kernel says that the wall clock is disciplined (NTP, PTP, GNSS)."""
+
+
+class SystemClock:
+    """The host's clocks. Source for synchronisation: adjtimex(2), TIME_ERROR and STA_UNSYNC."""
+
+    def mono_ns(self) -> MonoNs:
+        return MonoNs(time.monotonic_ns())
+
+    def wall_ns(self) -> WallNs:
+        return WallNs(time.time_ns())
+
+    def sleep_until(self, when: MonoNs) -> None:
+        while (left := when - time.monotonic_ns()) > 0:
+            time.sleep(left / 1e9)
+
+    def synchronised(self) -> bool:
+        return _adjtimex_synchronised()
+
+
+class FakeClock:
+    """A clock that moves only when told; `sleep_until` jumps there."""
+
+    def __init__(self, mono_ns: int = 1_000_000_000, wall_ns: int = 1_700_000_000_000_000_000) -> None:
+        self._mono = mono_ns
+        self._wall = wall_ns
+        self.synced = True
+
+    def mono_ns(self) -> MonoNs:
+        return MonoNs(self._mono)
+
+    def wall_ns(self) -> WallNs:
+        return WallNs(self._wall)
+
+    def sleep_until(self, when: MonoNs) -> None:
+        self.advance(max(0, when - self._mono))
+
+    def synchronised(self) -> bool:
+        return self.synced
+
+    def advance(self, ns: int) -> None:
+        self._mono += ns
+        self._wall += ns
+
+    def step_wall(self, ns: int) -> None:
+        """What an operator or NTP does: the wall clock jumps, the monotonic one does not."""
+        self._wall += ns
+
+
+def boot_id() -> str:
+    """The kernel's id of this boot (32 hex digits), so that monotonic times can be compared."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", "")
+    except OSError:
+        return "0" * 32
+
+
+# struct timex is 208 bytes on 64-bit and 128 on 32-bit Linux; only `modes` (offset 0, must be 0 to
+# read) and `status` matter here, so a larger zeroed buffer serves both.
+_TIMEX_BYTES = 512
+_TIME_ERROR = 5
+_LONG = ctypes.sizeof(ctypes.c_long)
+_STATUS_OFFSET = 5 * _LONG
+_STA_UNSYNC = 0x40
+
+
+def _adjtimex_synchronised() -> bool:
+    buffer = ctypes.create_string_buffer(_TIMEX_BYTES)
+    try:
+        state = ctypes.CDLL(None).adjtimex(buffer)
+    except (OSError, AttributeError):
+        return False
+    status = int.from_bytes(buffer.raw[_STATUS_OFFSET : _STATUS_OFFSET + 4], "little")
+    return state >= 0 and state != _TIME_ERROR and not status & _STA_UNSYNC

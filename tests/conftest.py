@@ -1,0 +1,46 @@
+"""Shared by all tests: seeds that are printed, and what the system must have installed."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# What `make deps` installs, and how to see that it is there.
+_NEEDS = {
+    "mosquitto": lambda: shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin"),
+    "libmodbus-dev": lambda: Path("/usr/include/modbus/modbus.h").exists() and shutil.which("cc"),
+    "cc": lambda: shutil.which("cc"),
+    "python3-systemd": lambda: _importable("systemd.daemon"),
+}
+
+
+def _importable(name: str) -> bool:
+    import importlib.util
+
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ImportError:
+        return False
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers("needs"):
+        for name in marker.args:
+            if not _NEEDS[name]():
+                if os.environ.get("CI"):
+                    pytest.fail(f"{name} is missing: `make deps` installs it", pytrace=False)
+                pytest.skip(f"{name} is missing: `make deps` installs it")
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """A random seed that pytest shows when the test fails; EDGE_AGENT_SEED repeats one."""
+    value = int(os.environ.get("EDGE_AGENT_SEED", "0")) or random.SystemRandom().randrange(1, 2**32)
+    print(f"seed {value} (repeat with EDGE_AGENT_SEED={value})")
+    return value
