@@ -1,0 +1,76 @@
+# Everything a developer or CI calls. `make demo` and `make test` are enough on a fresh Debian with
+# git, make, build-essential and python3-venv; each makes .venv and installs what it needs.
+
+PYTHON  ?= python3
+VENV    := .venv
+BIN     := $(VENV)/bin
+SECONDS ?=
+DEPS    := mosquitto libmodbus-dev libsystemd-dev pkg-config python3-dev openssl
+# What a kernel library is made from: a change here makes the native library stale.
+KERNEL_SOURCES := $(shell find edge_agent/kernels -name '*.py')
+
+.PHONY: help deps venv demo kernels lint type format test soak bench clean
+
+help:
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+deps: ## Debian packages that some tests need (root)
+	@missing=""; for p in $(DEPS); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ]; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	  apt-get install -y -qq --no-install-recommends $$missing >/dev/null && echo "installed:$$missing"; fi
+
+# The package itself is installed editable and without build isolation, so that numba is fetched once.
+$(VENV)/.runtime: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q hatchling editables
+	$(BIN)/pip install -q --no-build-isolation -e ".[kernels]"
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime
+	$(BIN)/pip install -q --no-build-isolation -e ".[dev]"
+	@touch $@
+
+# systemd-python is a C extension: it is built only where Debian's libsystemd-dev is.
+$(VENV)/.systemd: $(VENV)/.runtime
+	@if pkg-config --exists libsystemd 2>/dev/null && \
+	  ! $(BIN)/python -c 'import systemd.daemon' 2>/dev/null; then \
+	  $(BIN)/pip install -q "systemd-python==235"; fi
+	@touch $@
+
+$(VENV)/.kernels: $(VENV)/.runtime $(KERNEL_SOURCES)
+	$(BIN)/python -m edge_agent.kernels.build
+	@touch $@
+
+venv: $(VENV)/.dev $(VENV)/.kernels ## .venv with everything for development
+
+kernels: $(VENV)/.kernels ## compile the kernels for this machine
+
+demo: $(VENV)/.runtime $(VENV)/.kernels ## simulator, agent, receiver and a broker, no hardware (SECONDS=20 ends by itself)
+	@command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || \
+	  $(BIN)/python -c 'import amqtt' 2>/dev/null || $(BIN)/pip install -q "amqtt==0.12.1"
+	@$(BIN)/edge-agent demo $(if $(SECONDS),--seconds $(SECONDS))
+
+lint: $(VENV)/.dev ## ruff: style, banned imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+type: $(VENV)/.dev ## mypy --strict
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+test: $(VENV)/.dev $(VENV)/.kernels ## all tests but the long ones
+	@if [ "$$(id -u)" = 0 ]; then $(MAKE) --no-print-directory deps; fi
+	@$(MAKE) --no-print-directory $(VENV)/.systemd
+	$(BIN)/pytest -q -m "not soak"
+
+soak: $(VENV)/.dev $(VENV)/.kernels ## the long runs, with figures
+	$(BIN)/pytest -q -m soak -s --timeout=7200
+
+bench: $(VENV)/.dev $(VENV)/.kernels ## every benchmark; results in benchmarks/results/
+	for b in benchmarks/[a-z]*.py; do $(BIN)/python $$b || exit 1; done
+
+clean:
+	rm -rf $(VENV) build dist edge_agent/kernels/_native demo-run

@@ -1,0 +1,73 @@
+"""The command line: one file per command, loaded only when it is called.
+
+Exit status: 0 done, 1 failed, 2 the input is wrong. Errors go to stderr with a hint; data to stdout.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from edge_agent import __version__
+from edge_agent.errors import EdgeAgentError, InputError
+
+COMMANDS = {
+    "run": "run the agent with a configuration",
+    "check": "check a configuration file, all problems at once",
+    "status": "what a running agent knows: buses, devices, values, uplink",
+    "watch": "live table of a running agent",
+    "read": "read registers of one device, without a configuration",
+    "simulate": "serve simulated devices on a pseudo-terminal or TCP port",
+    "receive": "the reference receiver: show every value, prove that none is missing",
+    "demo": "simulator, agent and receiver together, no hardware",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of `edge-agent`. Returns the exit status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    parser = _parser(arguments)
+    options = parser.parse_args(arguments)
+    if not hasattr(options, "run"):
+        parser.print_help()
+        return 2
+    try:
+        status: int = options.run(options)
+        sys.stdout.flush()
+        return status
+    except InputError as error:
+        for problem in error.problems:
+            print(problem, file=sys.stderr)
+        count = len(error.problems)
+        print(f"edge-agent: {count} problem{'s' if count != 1 else ''}", file=sys.stderr)
+        return error.exit_status
+    except EdgeAgentError as error:
+        print(f"edge-agent: error: {error}", file=sys.stderr)
+        return error.exit_status
+    except BrokenPipeError:
+        # The reader of our output (head, less) has gone; point stdout elsewhere so that the
+        # interpreter's own flush at exit does not complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="edge-agent",
+        description="Reads serial and Modbus devices, judges what it reads, and forwards records over MQTT.",
+    )
+    parser.add_argument("--version", action="version", version=f"edge-agent {__version__}")
+    subparsers = parser.add_subparsers(metavar="COMMAND", title="commands")
+    # Only the command that is called is imported: `run` must start fast and stay small.
+    called = next((word for word in arguments if word in COMMANDS), None)
+    for name, help_text in COMMANDS.items():
+        if name == called:
+            importlib.import_module(f"edge_agent.cli.{name}").add_parser(subparsers)
+        else:
+            subparsers.add_parser(name, help=help_text)
+    return parser
