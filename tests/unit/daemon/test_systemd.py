@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import logging
+import os
+import socket
+
+import pytest
+
+from edge_agent.daemon import systemd
+
+
+@pytest.fixture(
+    params=[pytest.param("with", marks=pytest.mark.needs("python3-systemd")), pytest.param("without")]
+)
+def either_way(request, monkeypatch) -> None:
+    """With python3-systemd, and with the protocol spoken directly."""
+    if request.param == "without":
+        monkeypatch.setattr(systemd, "_systemd_daemon", None)
+
+
+@pytest.mark.parametrize("abstract", [False, True])
+def test_notifications_arrive_at_the_service_manager(either_way, tmp_path, monkeypatch, abstract) -> None:
+    name = f"edge-agent-test-{os.getpid()}" if abstract else str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind("\0" + name if abstract else name)
+        manager.settimeout(5)
+        monkeypatch.setenv("NOTIFY_SOCKET", "@" + name if abstract else name)
+        assert systemd.notify("READY=1", "STATUS=2 buses")
+        assert manager.recv(4096) == b"READY=1\nSTATUS=2 buses"
+
+
+def test_without_a_manager_nothing_is_sent_and_a_dead_one_does_not_raise(either_way, monkeypatch) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    assert not systemd.notify("READY=1")
+    monkeypatch.setenv("NOTIFY_SOCKET", "/nonexistent/notify")
+    assert not systemd.notify("WATCHDOG=1")
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"WATCHDOG_USEC": "30000000"}, 30_000_000_000),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}, 30_000_000_000),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}, None),
+        ({"WATCHDOG_USEC": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_the_watchdog_period_is_read_for_this_process_only(environment, expected) -> None:
+    assert systemd.watchdog_ns(environment) == expected
+
+
+def test_logs_go_to_stderr_where_there_is_no_journal(capfd, monkeypatch) -> None:
+    monkeypatch.delenv("JOURNAL_STREAM", raising=False)
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    try:
+        systemd.setup_logging()
+        logging.getLogger("edge_agent.bus").warning("port is busy")
+    finally:
+        root.handlers[:] = before
+        root.setLevel(level)
+    assert "WARNING" in (text := capfd.readouterr().err)
+    assert "edge_agent.bus: port is busy" in text
