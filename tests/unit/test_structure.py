@@ -30,6 +30,7 @@ ORDER = [
     {"receiver"},
     {"simulator"},
     {"daemon"},
+    {"demo"},
     {"cli"},
     {"__main__"},
 ]
