@@ -28,9 +28,35 @@ def i64_from_bits(high: int, low: int) -> int:
     return value
 
 
+# fdlibm's e_exp.c (Sun Microsystems, 1993): ln 2 in two parts and the remainder's polynomial.
+_LN2_HIGH = 6.93147180369123816490e-01
+_LN2_LOW = 1.90821492927058770002e-10
+_INVERSE_LN2 = 1.44269504088896338700e00
+_P1 = 1.66666666666666019037e-01
+_P2 = -2.77777777770155933842e-03
+_P3 = 6.61375632143793436117e-05
+_P4 = -1.65339022054652515390e-06
+_P5 = 4.13813679705723846039e-08
+_UNDERFLOW = -708.0
+
+
 def exp(x: float) -> float:
-    """e**x for x <= 0 (no overflow to agree about)."""
-    return math.exp(x)
+    """e**x for x <= 0, within 1 ulp; 0 below -708, where the result would leave the normal numbers.
+
+    Plain arithmetic and not the C library's: glibc's exp differs in the last bit between processors
+    with and without fused multiply-add and between versions, and a kernel must give the same bits on
+    every machine that may replay its input or run its golden self-test.
+    """
+    if not x >= _UNDERFLOW:
+        return 0.0 if x < _UNDERFLOW else x
+    power = int(x * _INVERSE_LN2 - 0.5)
+    high = x - power * _LN2_HIGH
+    low = power * _LN2_LOW
+    r = high - low
+    t = r * r
+    c = r - t * (_P1 + t * (_P2 + t * (_P3 + t * (_P4 + t * _P5))))
+    y = 1.0 - ((low - (r * c) / (2.0 - c)) - high)
+    return y * f64_from_bits((power + 1023) << 20, 0)
 
 
 def sqrt(x: float) -> float:

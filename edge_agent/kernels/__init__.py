@@ -1,0 +1,12 @@
+"""Compiled judgement: every kernel written once, run natively, by numba's JIT or as plain Python.
+
+The kernels themselves are `decode`, `filters`, `alarms`, `windows` and `judge`; `registry` marks them.
+`build/` compiles them ahead of time, `loader` opens the result, `selftest` decides whether it may be
+trusted on this machine. Nothing here knows devices, configuration or time: arrays in, arrays out.
+"""
+
+from __future__ import annotations
+
+from edge_agent.kernels.loader import Kernels, load
+
+__all__ = ["Kernels", "load"]
