@@ -1,0 +1,153 @@
+"""Every key of a configuration file: its reader, its range, its default.
+
+docs/configuration.md is held against these tables by a test. Rules between keys are in `load`.
+"""
+
+from __future__ import annotations
+
+from edge_agent.config import values
+from edge_agent.config.pointkeys import WRITE_HINTS, period, points, quirks
+from edge_agent.config.readers import (
+    array,
+    boolean,
+    choice,
+    duration,
+    enumerated,
+    integer,
+    interval,
+    name,
+    notation,
+    number,
+    pattern,
+    size,
+    text,
+)
+from edge_agent.config.schema import Key, Place, Refusal, Table, read_table
+from edge_agent.model import AlarmInput, Send, Severity
+
+_PASSWORD = 'put the password alone into a file that only the agent may read: password_file = "/etc/..."'
+_FORMAT = 'write format = "8E1": data bits, parity, stop bits'
+_POINT_HINT = 'write "device.point", or "meter_*.point" for one alarm per device'
+
+
+def absolute_path(place: Place, value: object) -> str:
+    path: str = text(1000)(place, value)
+    if not path.startswith("/"):
+        raise Refusal("must be an absolute path", "a service has no working directory to rely on")
+    return path
+
+
+def topic_level(place: Place, value: object) -> str:
+    """Text that can be one level of an MQTT topic (MQTT 5.0, 4.7.1)."""
+    level: str = text(64)(place, value)
+    if any(character in "/+# " for character in level) or level.startswith("$"):
+        raise Refusal("must be one level of an MQTT topic", "no / + # or blank in it, no $ before it")
+    return level
+
+
+AGENT = Table("agent", {"site": Key(topic_level, required=True), "id": Key(topic_level)}, WRITE_HINTS)
+
+BUS = Table(
+    "bus.NAME",
+    {
+        "serial": Key(absolute_path),
+        "tcp": Key(notation(lambda value: values.host_and_port(value, 502))),
+        "baud": Key(integer(300, 4_000_000)),
+        "format": Key(notation(values.character_format)),
+        "timeout": Key(duration("10ms", "60s"), "500ms"),
+        "max_load": Key(number(0.01, 1.0), 0.9),
+        "retries": Key(integer(0, 5), 1),
+        "interframe": Key(duration("0s", "1s")),
+    },
+    {
+        **WRITE_HINTS,
+        "parity": _FORMAT,
+        "stop*": _FORMAT,
+        "port": "write serial or tcp",
+    },
+)
+
+PERIODS = Table(
+    "device.NAME.periods",
+    {
+        "fast": Key(period, "1s"),
+        "normal": Key(period, "5s"),
+        "slow": Key(period, "60s"),
+        "once": Key(period, "1h"),
+    },
+    {"on_demand": "such points are not polled; give the point a poll of its own"},
+)
+
+DEVICE = Table(
+    "device.NAME",
+    {
+        "bus": Key(name, required=True),
+        "unit_id": Key(integer(0, 255)),
+        "unit_ids": Key(notation(values.unit_ids)),
+        "profile": Key(pattern("[a-z0-9_]+/[a-z0-9_]+", 'is not a profile id such as "eastron/sdm630"')),
+        "periods": Key(lambda place, value: read_table(place, value, PERIODS), {}),
+        "points": Key(array(pattern("[a-z0-9_*?]+", "is not a point's name or a pattern such as v_*"))),
+        "point": Key(points, {}),
+        "quirks": Key(quirks, {}),
+        "send": Key(enumerated(Send)),
+        "shared": Key(boolean, False),
+        "allow_reserved_unit": Key(boolean, False),
+    },
+    {**WRITE_HINTS, "address": "the device's address is unit_id; a point's is in [device.NAME.point.NAME]"},
+)
+
+ALARM = Table(
+    "alarm.NAME",
+    {
+        "point": Key(
+            pattern(r"[a-z0-9_*?]+\.[a-z][a-z0-9_]*", "is not a point", _POINT_HINT),
+            required=True,
+        ),
+        "above": Key(number()),
+        "below": Key(number()),
+        "outside": Key(interval),
+        "rate_above": Key(number(0)),
+        "equals": Key(number()),
+        "input": Key(enumerated(AlarmInput), "filtered"),
+        "deadband": Key(number(0), 0.0),
+        "on_delay": Key(duration("0s", "1d"), "0s"),
+        "off_delay": Key(duration("0s", "1d"), "0s"),
+        "severity": Key(enumerated(Severity), "warning"),
+    },
+    WRITE_HINTS,
+)
+
+SUMMARY = Table(
+    "summary",
+    {"window": Key(duration("1s", "1d"), "60s"), "send": Key(enumerated(Send), "summary")},
+    WRITE_HINTS,
+)
+
+UPLINK = Table(
+    "uplink",
+    {
+        "url": Key(text(300), required=True),
+        "username": Key(text(200)),
+        "password_file": Key(absolute_path),
+        "ca": Key(absolute_path),
+        "cert": Key(absolute_path),
+        "key": Key(absolute_path),
+        "protocol": Key(choice("auto", "5", "3.1.1"), "auto"),
+        "insecure": Key(boolean, False),
+        "keepalive": Key(duration("5s", "1h"), "30s"),
+        "client_id": Key(text(128)),
+        "backlog_rate": Key(integer(1, 100_000), 200),
+    },
+    {**WRITE_HINTS, "pass*": _PASSWORD, "user": "did you mean username?"},
+)
+
+SPOOL = Table(
+    "spool",
+    {
+        "path": Key(absolute_path, "/var/lib/edge-agent/spool"),
+        "max_size": Key(size("4MiB", "1TiB"), "512MiB"),
+        "min_free": Key(size("0B", "1TiB"), "64MiB"),
+        "commit": Key(duration("10ms", "60s"), "1s"),
+    },
+    WRITE_HINTS,
+)

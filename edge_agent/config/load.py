@@ -1,0 +1,255 @@
+"""From the bytes of a configuration file to a checked `Config`, with all problems at once.
+
+Owns the rules between keys and between tables that need no profile. What needs profiles (points,
+what alarms refer to) is checked by `profiles.resolve`, which goes on with the same report.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from edge_agent.config import alarms, broker, identity, keys, toml
+from edge_agent.config.pointkeys import WRITE_HINTS
+from edge_agent.config.readers import named_tables
+from edge_agent.config.schema import Key, Place, Report, Table, read_table
+from edge_agent.config.tree import Config, DeviceConfig, Values
+from edge_agent.model import BusDef, Parity, SerialLink, SpoolDef, TcpLink, UplinkDef
+
+
+def load(path: Path) -> Config:
+    """The configuration in the file `path`; InputError with all its problems."""
+    return parse(toml.read(path), str(path))
+
+
+def parse(data: bytes, file: str, default_id: Callable[[], str] = identity.of_this_machine) -> Config:
+    """The configuration in `data`; `file` is its name in messages."""
+    config, report = read(data, file, default_id)
+    report.raise_if_any()
+    return config
+
+
+def read(
+    data: bytes, file: str, default_id: Callable[[], str] = identity.of_this_machine
+) -> tuple[Config, Report]:
+    """Like `parse`, but with the sound parts of a configuration and the report of the others.
+
+    A syntax error still raises: nothing that follows it would make sense.
+    """
+    document = toml.parse(data, file)
+    report = Report(document)
+    place = Place(report)
+    given = read_table(place, document.data, ROOT)
+    buses, devices = _present(given["bus"]), _expanded(_present(given["device"]))
+    _check_ports(place / "bus", buses)
+    _check_devices(place / "device", devices, document.data)
+    site, agent = _agent(place / "agent", given["agent"] or {}, default_id)
+    summary = given["summary"] or {"window": 60 * 10**9, "send": "summary"}
+    return (
+        Config(
+            site=site,
+            agent=agent,
+            buses=buses,
+            devices=tuple(device for device in devices if not report.is_flawed(device.path)),
+            alarms=_present(given["alarm"]),
+            window_ns=summary["window"] or 60 * 10**9,
+            send=summary["send"],
+            uplink=given["uplink"] or UplinkDef(url=""),
+            spool=given["spool"] or SpoolDef(),
+            document=document,
+            sha256=hashlib.sha256(data).hexdigest(),
+        ),
+        report,
+    )
+
+
+# --- one table each -------------------------------------------------------------------------------
+
+
+def _bus(place: Place, name: str, raw: Mapping[str, Any]) -> BusDef | None:
+    given = read_table(place, raw, keys.BUS)
+    if not place.report.is_flawed(place.path):
+        if given["serial"] is not None and given["tcp"] is not None:
+            (place / "tcp").refuse("stands beside serial", "a bus is one serial port or one TCP address")
+        elif given["serial"] is None and given["tcp"] is None:
+            place.refuse("has neither serial nor tcp", 'for example serial = "/dev/ttyUSB0"')
+        for key in ("baud", "format"):
+            if given["tcp"] is not None and given[key] is not None:
+                (place / key).refuse("is for serial ports only", "set it in the gateway; leave it out here")
+    if place.report.is_flawed(place.path):
+        return None
+    return BusDef(
+        name=name,
+        link=_link(given),
+        timeout_ns=given["timeout"],
+        max_load=given["max_load"],
+        retries=given["retries"],
+        interframe_ns=given["interframe"],
+    )
+
+
+def _link(given: Values) -> SerialLink | TcpLink:
+    if given["tcp"] is not None:
+        host, port = given["tcp"]
+        return TcpLink(host=host, port=port)
+    data_bits, parity, stop_bits = given["format"] or (8, Parity.NONE, 1)
+    return SerialLink(
+        path=given["serial"],
+        baud=given["baud"] or 19200,
+        data_bits=data_bits,
+        parity=parity,
+        stop_bits=stop_bits,
+    )
+
+
+def _device(place: Place, name: str, raw: Mapping[str, Any]) -> tuple[DeviceConfig, ...] | None:
+    """The devices of one table: several with `unit_ids`; None when something in it is wrong."""
+    given = read_table(place, raw, keys.DEVICE)
+    if not place.report.is_flawed(place.path):
+        _check_units(place, given)
+        if not given["profile"] and not given["point"]:
+            place.refuse("has neither a profile nor points", f"write profile or [device.{name}.point.NAME]")
+        if given["points"] is not None and not given["profile"]:
+            (place / "points").refuse("selects points of a profile, but no profile is given")
+    if place.report.is_flawed(place.path):
+        return None
+    if given["unit_id"] is not None:
+        return (_one_device(place, name, given["unit_id"], given),)
+    return tuple(_one_device(place, f"{name}_{unit_id}", unit_id, given) for unit_id in given["unit_ids"])
+
+
+def _one_device(place: Place, name: str, unit_id: int, given: Values) -> DeviceConfig:
+    return DeviceConfig(
+        name=name,
+        path=place.path,
+        bus=given["bus"],
+        unit_id=unit_id,
+        profile=given["profile"] or "",
+        periods=given["periods"],
+        selection=given["points"],
+        points=given["point"],
+        quirks=given["quirks"],
+        send=given["send"],
+        shared=given["shared"],
+    )
+
+
+def _check_units(place: Place, given: Values) -> None:
+    single, several = given["unit_id"], given["unit_ids"]
+    if single is not None and several is not None:
+        (place / "unit_ids").refuse("stands beside unit_id", "keep one of them")
+    elif single is None and several is None:
+        (place / "unit_id").refuse("is missing", "unit_id = 1, or unit_ids for several equal devices")
+    else:
+        here = place / ("unit_ids" if single is None else "unit_id")
+        units = (single,) if several is None else several
+        if 0 in units:
+            here.refuse("must not be 0", "0 is the broadcast address: no device answers to it")
+        if max(units) > 247 and not given["allow_reserved_unit"]:
+            here.refuse(
+                "is above 247, which the standard reserves",
+                "say allow_reserved_unit = true if the device really has this address",
+                max(units),
+            )
+
+
+def _uplink(place: Place, raw: object) -> UplinkDef | None:
+    return broker.build(place, read_table(place, raw, keys.UPLINK))
+
+
+def _spool(place: Place, raw: object) -> SpoolDef | None:
+    given = read_table(place, raw, keys.SPOOL)
+    if place.report.is_flawed(place.path):
+        return None
+    return SpoolDef(
+        path=given["path"],
+        max_bytes=given["max_size"],
+        min_free_bytes=given["min_free"],
+        commit_ns=given["commit"],
+    )
+
+
+def _agent(place: Place, given: Values, default_id: Callable[[], str]) -> tuple[str, str]:
+    agent = given.get("id")
+    if agent is None and not place.report.is_flawed((*place.path, "id")):
+        try:
+            agent = default_id()
+        except ValueError as error:
+            (place / "id").refuse(str(error), "write id")
+    return given.get("site") or "", agent or ""
+
+
+ROOT = Table(
+    "",
+    {
+        "agent": Key(lambda place, raw: read_table(place, raw, keys.AGENT), required=True),
+        "bus": Key(named_tables(_bus, "bus", limit=64), required=True),
+        "device": Key(named_tables(_device, "device"), required=True),
+        "alarm": Key(named_tables(alarms.build, "alarm"), {}),
+        "summary": Key(lambda place, raw: read_table(place, raw, keys.SUMMARY), {}),
+        "uplink": Key(_uplink, required=True),
+        "spool": Key(_spool, {}),
+    },
+    {**WRITE_HINTS, "point": "points stand in [device.NAME.point.NAME]"},
+)
+
+
+# --- between tables -------------------------------------------------------------------------------
+
+
+def _present(items: Iterable[Any] | None) -> tuple[Any, ...]:
+    return tuple(item for item in items or () if item is not None)
+
+
+def _expanded(tables: Iterable[tuple[DeviceConfig, ...]]) -> list[DeviceConfig]:
+    return [device for table in tables for device in table]
+
+
+def _check_ports(place: Place, buses: Iterable[BusDef]) -> None:
+    users: dict[str, str] = {}
+    for bus in buses:
+        if not isinstance(bus.link, SerialLink):
+            continue
+        other = users.setdefault(bus.link.path, bus.name)
+        if other != bus.name:
+            (place / bus.name / "serial").refuse(
+                f"is the port of bus {other} too", "one bus per port: put the devices on one", bus.link.path
+            )
+
+
+def _check_devices(place: Place, devices: Iterable[DeviceConfig], data: Mapping[str, Any]) -> None:
+    """Buses exist, names are unique, and so are unit ids on a bus unless shared."""
+    buses = data.get("bus")
+    known = list(buses) if isinstance(buses, dict) else []
+    names: dict[str, DeviceConfig] = {}
+    units: dict[tuple[str, int], DeviceConfig] = {}
+    for device in devices:
+        here = Place(place.report, device.path)
+        if device.bus not in known:
+            (here / "bus").refuse("is not a bus of this file", _known_buses(known), device.bus)
+        other = names.setdefault(device.name, device)
+        if other is not device:
+            here.refuse(f"makes a device {device.name}, but [{_header(other)}] makes one too", "rename one")
+        other = units.setdefault((device.bus, device.unit_id), device)
+        if other is not device and not (other.shared and device.shared):
+            (here / _unit_key(place, device)).refuse(
+                f"unit id {device.unit_id} on {device.bus} is taken by device {other.name}",
+                "if both are the same device on purpose, say shared = true in both",
+            )
+
+
+def _unit_key(place: Place, device: DeviceConfig) -> str:
+    single = (*device.path, "unit_id") in place.report.document.positions
+    return "unit_id" if single else "unit_ids"
+
+
+def _header(device: DeviceConfig) -> str:
+    return ".".join(str(part) for part in device.path)
+
+
+def _known_buses(known: list[str]) -> str:
+    if len(known) == 1:
+        return f"did you mean {known[0]}?"
+    return "buses here: " + ", ".join(known[:20]) if known else "write [bus.NAME]"
