@@ -1,0 +1,9 @@
+"""The bus: from a schedule of points to outcomes of reads, on a serial line or over Modbus TCP.
+
+    schedule -> planner -> pool -> line.run(plan, deadline) -> outcomes -> worker -> sink
+       pure        pure    pure         shell (port, tcp)        pure       thread
+
+Pure and without a clock: frames, timing, transaction, quiet, manners, planner, refusals, debts,
+schedule, load, pool, breaker. Shells: port (the only door to pyserial), serial_line, tcp, worker.
+`fake` is the port and the line for tests of everybody who stands above.
+"""

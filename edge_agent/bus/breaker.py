@@ -1,0 +1,64 @@
+"""A device that stays silent is only probed, so that it does not cost the others their time.
+
+Pure, one per device. Closed: the device is polled as planned. After three silent polls in a row it
+opens: its points are bad at their periods without any request, and one cheap request probes it after
+1 s, 2 s, 4 s, at most every 10 s. The first valid reply closes it; an exception is a reply.
+"""
+
+from __future__ import annotations
+
+from edge_agent.bus.outcomes import BadCause, BadFrame, DeviceException, NoReply, Outcome, Values
+from edge_agent.model import NS, MonoNs
+
+SILENT_POLLS = 3
+FIRST_PROBE_NS = NS
+LAST_PROBE_NS = 10 * NS
+_GLITCH = 5
+"""Fewer bytes than any reply: a line that clicks, not a device that answers."""
+
+
+def is_silent(outcome: Outcome) -> bool:
+    """Whether the outcome cost the whole timeout and shows no sign of the device."""
+    if isinstance(outcome, BadFrame):
+        foreign = outcome.cause is BadCause.WRONG_UNIT
+        return foreign or (outcome.cause is BadCause.GARBAGE and outcome.heard < _GLITCH)
+    return isinstance(outcome, NoReply)
+
+
+class Breaker:
+    __slots__ = ("_pause_ns", "_probe_at", "is_open", "last", "silent")
+
+    def __init__(self) -> None:
+        self.is_open = False
+        self.silent = 0
+        """Silent polls in a row."""
+        self.last: Outcome = NoReply()
+        """What the points get while nothing is asked."""
+        self._pause_ns = FIRST_PROBE_NS
+        self._probe_at = MonoNs(0)
+
+    @property
+    def probe_at(self) -> MonoNs | None:
+        """When to probe; None while polls are made as planned."""
+        return self._probe_at if self.is_open else None
+
+    def note(self, outcome: Outcome, now: MonoNs) -> bool:
+        """One poll's or probe's outcome. True when the device is back after having been away."""
+        if isinstance(outcome, Values | DeviceException):
+            back = self.is_open
+            self.is_open = False
+            self.silent = 0
+            self._pause_ns = FIRST_PROBE_NS
+            return back
+        if is_silent(outcome):
+            self.silent += 1
+            self.last = outcome
+        elif isinstance(outcome, BadFrame) and not self.is_open:
+            self.silent = 0
+        if self.is_open:
+            self._pause_ns = min(2 * self._pause_ns, LAST_PROBE_NS)
+            self._probe_at = MonoNs(now + self._pause_ns)
+        elif self.silent >= SILENT_POLLS:
+            self.is_open = True
+            self._probe_at = MonoNs(now + self._pause_ns)
+        return False

@@ -1,0 +1,124 @@
+"""Replies a unit still owes: a request that would be answered by one of them is not sent.
+
+Pure. Silence alone does not prove that a late reply is not still being computed. A reply is told from
+another of the same unit only by its function and its length, so after a request was not answered, the
+next ones to that unit ask for another length: the points are asked in two parts, or one register more
+(eight bits more) is read. A reply of another length that comes proves that the device has gone on.
+
+An exception proves nothing: the late reply itself may be one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from edge_agent.bus.frames import byte_count
+from edge_agent.bus.outcomes import BadCause, BadFrame, DeviceException, NoReply, Outcome, ReadRequest, Values
+from edge_agent.model import NS, MonoNs, PointDef, Quirks
+
+FORGET_NS = 30 * NS
+"""A reply that has not come by then is lost: no device computes for half a minute."""
+
+Shape = tuple[int, int]
+"""Function and byte count: all that distinguishes one reply of a unit from another."""
+
+
+def shape(request: ReadRequest) -> Shape:
+    return request.area.function, byte_count(request.area, request.count)
+
+
+class Debts:
+    """Of one unit."""
+
+    __slots__ = ("_owed",)
+
+    def __init__(self) -> None:
+        self._owed: dict[Shape, MonoNs] = {}
+
+    def note(self, request: ReadRequest, outcome: Outcome, now: MonoNs) -> None:
+        match outcome:
+            case Values():
+                self._owed.clear()
+            case DeviceException():
+                if self._owed:
+                    self._owed[shape(request)] = MonoNs(now + FORGET_NS)
+            case BadFrame(cause) if cause is BadCause.CRC:
+                pass  # A whole frame came, damaged: nothing is owed.
+            case NoReply() | BadFrame():
+                self._owed[shape(request)] = MonoNs(now + FORGET_NS)
+
+    def owes(self, request: ReadRequest, now: MonoNs) -> bool:
+        """Whether a late reply could be taken for the reply to this request."""
+        if not self._owed:
+            return False
+        until = self._owed.get(shape(request))
+        return until is not None and now < until
+
+    def __bool__(self) -> bool:
+        return bool(self._owed)
+
+
+def other_lengths(
+    request: ReadRequest, points: tuple[PointDef, ...], quirks: Quirks, debts: Debts, now: MonoNs
+) -> list[ReadRequest]:
+    """The same points by requests of other lengths; the request itself where none is possible.
+
+    `points` are the definitions of `request.points`.
+    """
+    if not debts.owes(request, now):
+        return [request]
+    if (request.area, request.address, request.count) in quirks.read_whole:
+        return [request]
+    for parts in (*_halves(request, points), *_longer(request, quirks)):
+        if not any(debts.owes(part, now) for part in parts):
+            return parts
+    return [request]
+
+
+def _halves(request: ReadRequest, points: tuple[PointDef, ...]) -> list[list[ReadRequest]]:
+    """Each way to ask the points in two requests, cut where no point and no group is cut."""
+    ways = []
+    for cut in range(1, len(points)):
+        first, rest = points[:cut], points[cut:]
+        first_end = max(point.address + point.words for point in first)
+        if first_end <= rest[0].address and not _same_group(first, rest):
+            ways.append(
+                [
+                    replace(request, count=first_end - request.address, points=request.points[:cut]),
+                    replace(
+                        request,
+                        address=rest[0].address,
+                        count=request.address + request.count - rest[0].address,
+                        points=request.points[cut:],
+                    ),
+                ]
+            )
+    return ways
+
+
+def _same_group(first: tuple[PointDef, ...], rest: tuple[PointDef, ...]) -> bool:
+    return bool({point.group for point in first if point.group} & {point.group for point in rest})
+
+
+def _longer(request: ReadRequest, quirks: Quirks) -> list[list[ReadRequest]]:
+    """One item more behind or before, within what the device allows; nothing unknown is read from a
+    device that takes an illegal address badly."""
+    if quirks.on_illegal_address == "stop":
+        return []
+    step = 8 if request.area.is_bits else 1
+    limit = quirks.max_read_bits if request.area.is_bits else quirks.max_read_words
+    if request.count + step > limit or (request.area, request.address) in quirks.read_alone:
+        return []
+    wider = []
+    if request.address + request.count + step <= 0x10000:
+        wider.append(replace(request, count=request.count + step))
+    if request.address >= step:
+        wider.append(replace(request, address=request.address - step, count=request.count + step))
+    return [[way] for way in wider if _allowed(way, quirks)]
+
+
+def _allowed(request: ReadRequest, quirks: Quirks) -> bool:
+    first, last = request.address, request.address + request.count - 1
+    if any(area is request.area and low <= last and first <= high for area, low, high in quirks.forbidden):
+        return False
+    return not any(area is request.area and first < at <= last for area, at in quirks.barriers)

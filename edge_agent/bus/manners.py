@@ -1,0 +1,76 @@
+"""How one device is talked to: its pauses, and a timeout that follows how fast it really answers.
+
+Pure. One `Manners` per device, used by the line; the figures of the profile's quirks win over the
+bus's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from edge_agent.model import NS, BusDef, DeviceDef
+
+FLOOR_NS = NS // 10
+"""No timeout below this: 16 ms of USB latency each way, and a gateway that is busy for a moment."""
+_FACTOR = 4
+_SETTLED = 4
+"""Replies in a row before the timeout may shrink."""
+_DECAY_NUM, _DECAY_DEN = 15, 16
+"""The slowest reply fades by a sixteenth with each faster one: one slow reply in a hundred is kept."""
+
+
+class AdaptiveTimeout:
+    """Between the floor and the configured timeout: four times the slowest recent reply.
+
+    It only ever shortens what is configured, and one silence puts the configured value back, so a
+    device that has become slow is given all its time from the second try on.
+    """
+
+    __slots__ = ("_replies", "_slowest", "average_ns", "configured_ns", "last_ns")
+
+    def __init__(self, configured_ns: int) -> None:
+        self.configured_ns = configured_ns
+        self.last_ns = 0
+        self.average_ns = 0
+        self._slowest = 0
+        self._replies = 0
+
+    @property
+    def timeout_ns(self) -> int:
+        if self._replies < _SETTLED:
+            return self.configured_ns
+        return min(self.configured_ns, max(FLOOR_NS, _FACTOR * self._slowest))
+
+    def replied(self, latency_ns: int) -> None:
+        self._replies += 1
+        self.last_ns = latency_ns
+        self.average_ns += (latency_ns - self.average_ns) // min(self._replies, 16)
+        self._slowest = max(latency_ns, self._slowest * _DECAY_NUM // _DECAY_DEN)
+
+    def silent(self) -> None:
+        self._replies = 0
+        self._slowest = 0
+
+
+@dataclass(slots=True)
+class Manners:
+    """`interframe_ns` None: the line's own."""
+
+    timeout: AdaptiveTimeout = field(default_factory=lambda: AdaptiveTimeout(NS // 2))
+    late_window_ns: int | None = None
+    turnaround_ns: int = 0
+    interframe_ns: int | None = None
+
+    def late_ns(self, timeout_ns: int) -> int:
+        """How long after a timeout of `timeout_ns` a reply may still come."""
+        return 2 * timeout_ns if self.late_window_ns is None else self.late_window_ns
+
+
+def manners_of(device: DeviceDef, bus: BusDef) -> Manners:
+    quirks = device.quirks
+    return Manners(
+        timeout=AdaptiveTimeout(quirks.response_timeout_ns or bus.timeout_ns),
+        late_window_ns=quirks.late_window_ns,
+        turnaround_ns=quirks.turnaround_ns,
+        interframe_ns=quirks.interframe_ns,
+    )

@@ -1,0 +1,50 @@
+"""Who has a device open: so that "busy" can say by whom. Reads /proc, knows nothing else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def owners(path: str, proc: Path = Path("/proc")) -> list[tuple[int, str]]:
+    """(pid, name) of every other process with this device open, as far as we may look.
+
+    Another user's processes are only visible to root; an empty list proves nothing.
+    """
+    real = os.path.realpath(path)
+    return [
+        (pid, _name(proc, pid)) for pid in _pids(proc) if pid != os.getpid() and _has_open(proc, pid, real)
+    ]
+
+
+def describe(path: str) -> str:
+    """`socat (pid 4711)`, or empty when nobody can be seen."""
+    return ", ".join(f"{name} (pid {pid})" for pid, name in owners(path))
+
+
+def _pids(proc: Path) -> Iterator[int]:
+    for entry in proc.iterdir():
+        if entry.name.isdecimal():
+            yield int(entry.name)
+
+
+def _has_open(proc: Path, pid: int, real: str) -> bool:
+    try:
+        descriptors = list((proc / str(pid) / "fd").iterdir())
+    except OSError:
+        return False
+    for descriptor in descriptors:
+        try:
+            if str(descriptor.readlink()) == real:
+                return True
+        except OSError:
+            continue  # Closed between listing and looking.
+    return False
+
+
+def _name(proc: Path, pid: int) -> str:
+    try:
+        return (proc / str(pid) / "comm").read_text().strip()
+    except OSError:
+        return "unknown"

@@ -1,0 +1,202 @@
+"""Modbus RTU on a serial port: the loop around `transaction` and `quiet`.
+
+Owns the port while it is open. Each request waits for the line's silence, is written, and is waited
+for by sleeping to the earliest possible end of its reply and reading once. t3.5 is counted from the
+moment the last byte was *read*, which is never before it came, so it is never undercut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from edge_agent.bus.frames import Expected, expect
+from edge_agent.bus.line import SLICE_NS, Done, LineCounts, Stopped, never_stopped
+from edge_agent.bus.manners import Manners
+from edge_agent.bus.outcomes import (
+    BadCause,
+    BadFrame,
+    DeviceException,
+    NoReply,
+    Outcome,
+    PortDown,
+    ReadRequest,
+    Values,
+)
+from edge_agent.bus.port import Port
+from edge_agent.bus.quiet import Quiet
+from edge_agent.bus.timing import Timing
+from edge_agent.bus.tracing import Tracer
+from edge_agent.bus.transaction import Transaction, Wait
+from edge_agent.clock import Clock
+from edge_agent.errors import PortError
+from edge_agent.model import NS, MonoNs
+
+JAMMED_NS = NS
+"""Bytes still coming this long after the line should have been silent: it is jammed, and the request
+whose turn it is comes to a bad frame without being sent."""
+
+
+class SerialLine:
+    """A `Line`. `open_port` makes the port anew each time, so that a replugged adapter is found."""
+
+    def __init__(
+        self,
+        open_port: Callable[[], Port],
+        timing: Timing,
+        clock: Clock,
+        *,
+        manners: Mapping[int, Manners],
+        stopped: Stopped = never_stopped,
+        tracer: Tracer | None = None,
+    ) -> None:
+        self._open_port = open_port
+        self._timing = timing
+        self._clock = clock
+        self._stopped = stopped
+        self._tracer = tracer
+        self._port: Port | None = None
+        self._quiet = Quiet(timing, clock.mono_ns())
+        self.manners = manners
+        self.counts = LineCounts()
+        self.fault: PortError | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._port is not None
+
+    def open(self) -> None:
+        if self._port is not None:
+            return
+        try:
+            self._port = self._open_port()
+        except PortError as error:
+            self.fault = error
+            raise
+        self.fault = None
+        self.counts.opened += 1
+        self._quiet = Quiet(self._timing, self._clock.mono_ns())
+
+    def close(self) -> None:
+        if self._port is not None:
+            self._port.close()
+            self._port = None
+
+    def run(self, plan: Sequence[ReadRequest], deadline: MonoNs) -> list[Done]:
+        done: list[Done] = []
+        for request in plan:
+            if self._clock.mono_ns() >= deadline or self._stopped():
+                break
+            one = self._try(request, deadline)
+            if one is None:
+                break
+            done.append(one)
+        return done
+
+    def _try(self, request: ReadRequest, deadline: MonoNs) -> Done | None:
+        """None when the request could not be begun by the deadline, or the agent is stopping."""
+        if self._port is None:
+            reason = self.fault.reason if self.fault else "missing"
+            return Done(PortDown(reason), self._clock.mono_ns(), 0)
+        try:
+            return self._exchange(self._port, request, deadline)
+        except PortError as error:
+            self.fault = error
+            self.close()
+            return Done(PortDown(error.reason), self._clock.mono_ns(), 0)
+
+    def _exchange(self, port: Port, request: ReadRequest, deadline: MonoNs) -> Done | None:
+        manners = self.manners[request.device]
+        settled = self._settle(port, manners.interframe_ns, deadline)
+        if settled is not True:
+            return settled
+        want = expect(request)
+        timeout_ns = manners.timeout.timeout_ns
+        transaction = Transaction(want, self._timing, timeout_ns)
+        start = self._clock.mono_ns()
+        port.write(want.request)
+        transaction.sent(start, self._clock.mono_ns())
+        self.counts.sent_bytes += len(want.request)
+        if self._tracer:
+            self._tracer.sent(request, want.request, start)
+        outcome = self._await(port, transaction)
+        now = self._clock.mono_ns()
+        if outcome is None:
+            self._quiet.after_silence(now, 0, want)
+            return None
+        if self._tracer:
+            self._tracer.concluded(request, transaction, timeout_ns, now)
+        self._after(port, outcome, want, manners, timeout_ns, now)
+        self._count(transaction)
+        answered = isinstance(outcome, Values | DeviceException)
+        occupied = now - start if answered else self._timing.wire_ns(len(want.request) + transaction.heard)
+        return Done(outcome, now, occupied + self._timing.interframe_ns)
+
+    def _await(self, port: Port, transaction: Transaction) -> Outcome | None:
+        """The outcome; None when the agent is stopping."""
+        now = self._clock.mono_ns()
+        while isinstance(step := transaction.step(now), Wait):
+            if self._stopped():
+                return None
+            latest = MonoNs(now + SLICE_NS)
+            data = port.read(min(step.quiet_until, latest), min(step.until, latest))
+            now = self._clock.mono_ns()
+            transaction.receive(data, now)
+        return step
+
+    def _settle(self, port: Port, interframe_ns: int | None, deadline: MonoNs) -> Done | bool | None:
+        """Listen until the line may be spoken on: True. What is heard meanwhile answers nothing.
+
+        A bad frame when the line does not fall silent; None when the deadline comes first.
+        """
+        give_up = max(self._clock.mono_ns(), self._quiet.ready_at(interframe_ns)) + JAMMED_NS
+        heard = 0
+        while True:
+            now = self._clock.mono_ns()
+            ready = self._quiet.ready_at(interframe_ns)
+            wake = min(ready, MonoNs(now + SLICE_NS), max(deadline, now))
+            data = port.read(wake, wake)
+            now = self._clock.mono_ns()
+            if data:
+                heard += len(data)
+                self._discard(data, now)
+                if now > give_up:
+                    return Done(BadFrame(BadCause.GARBAGE, heard), now, 0)
+            elif now >= ready:
+                return True
+            if self._stopped() or now >= deadline:
+                return None
+
+    def _discard(self, data: bytes, now: MonoNs) -> None:
+        late = self._quiet.late_replies
+        self._quiet.heard(data, now)
+        is_late = self._quiet.late_replies > late
+        self.counts.heard_bytes += len(data)
+        self.counts.discarded_bytes += len(data)
+        self.counts.late_replies += is_late
+        if self._tracer:
+            self._tracer.discarded(data, now, is_late)
+
+    def _after(
+        self, port: Port, outcome: Outcome, want: Expected, manners: Manners, timeout_ns: int, now: MonoNs
+    ) -> None:
+        match outcome:
+            case Values(latency_ns=latency_ns) | DeviceException(latency_ns=latency_ns):
+                manners.timeout.replied(latency_ns)
+                self._quiet.after_reply(now, manners.turnaround_ns)
+            case BadFrame(cause) if cause in (BadCause.CRC, BadCause.SHORT):
+                self._quiet.after_bad_frame(now)
+            case _:
+                manners.timeout.silent()
+                self._quiet.after_silence(now, manners.late_ns(timeout_ns), want)
+                if isinstance(outcome, NoReply) and port.unsent():
+                    raise PortError(
+                        "the port did not send the request",
+                        reason="io",
+                        hint="is hardware flow control on, or the adapter stuck?",
+                    )
+
+    def _count(self, transaction: Transaction) -> None:
+        self.counts.heard_bytes += transaction.heard
+        self.counts.echoes += transaction.echo
+        if transaction.frame:
+            self.counts.discarded_bytes += transaction.heard - len(transaction.frame)
