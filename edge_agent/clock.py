@@ -13,6 +13,8 @@ from typing import Protocol
 
 from edge_agent.model import MonoNs, WallNs
 
+_SYNC_EVERY_NS = 1_000_000_000
+
 
 class Clock(Protocol):
     def mono_ns(self) -> MonoNs: ...
@@ -25,7 +27,12 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The host's clocks. Source for synchronisation: adjtimex(2), TIME_ERROR and STA_UNSYNC."""
+    """The host's clocks. Source for synchronisation: adjtimex(2), TIME_ERROR and STA_UNSYNC, asked
+    once a second at most."""
+
+    def __init__(self) -> None:
+        self._synchronised = False
+        self._asked_at = -_SYNC_EVERY_NS
 
     def mono_ns(self) -> MonoNs:
         return MonoNs(time.monotonic_ns())
@@ -38,7 +45,11 @@ class SystemClock:
             time.sleep(left / 1e9)
 
     def synchronised(self) -> bool:
-        return _adjtimex_synchronised()
+        now = time.monotonic_ns()
+        if now - self._asked_at >= _SYNC_EVERY_NS:
+            self._asked_at = now
+            self._synchronised = _adjtimex_synchronised()
+        return self._synchronised
 
 
 class FakeClock:
