@@ -1,0 +1,240 @@
+"""The core: a request in, actions out. Pure but for the counts of its devices' registers.
+
+Owns which device answers, what it answers, and what a fault does to that. Knows no port, no pace and
+no clock: `now` comes in, and a reply is a list of (delay, bytes) that somebody else plays. Usable
+as it is by tests that want a slave without a line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from random import Random
+
+from edge_agent.errors import InputError, Problem
+from edge_agent.model import NS, MonoNs, WallNs
+from edge_agent.simulator import wire
+from edge_agent.simulator.device import Memory, SimDevice
+from edge_agent.simulator.faults import Fault, FaultBook, FaultKind
+from edge_agent.simulator.log import Answer, Entry, Happened, Served
+
+_OTHER_FUNCTION = {1: 2, 2: 1, 3: 4, 4: 3}
+
+_NOT_BY_TCP = {FaultKind.GLITCH_BEFORE, FaultKind.GLITCH_AFTER, FaultKind.ECHO, FaultKind.BABBLE}
+"""Faults of a wire; a TCP connection has none of them."""
+
+_ANSWER = {
+    FaultKind.SILENCE: Answer.NONE,
+    FaultKind.BABBLE: Answer.NONE,
+    FaultKind.BAD_CRC: Answer.BAD,
+    FaultKind.WRONG_FUNCTION: Answer.BAD,
+    FaultKind.WRONG_COUNT: Answer.BAD,
+    FaultKind.WRONG_UNIT: Answer.BAD,
+    FaultKind.SHORT: Answer.BAD,
+}
+"""What a fault makes of any reply; the other kinds leave it what it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Bytes to put on the line `delay_ns` after those before them ended, or after the request."""
+
+    delay_ns: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    sends: tuple[Send, ...]
+    """Empty: silence."""
+    entry: Entry
+    """For the log; its time is set when the last byte is out."""
+    device: str
+    fault: Fault | None = None
+    noise_ns: int = 0
+    """Noise instead of a reply, for so long."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """A reply before it is put in a frame."""
+
+    pdu: bytes
+    entry: Entry
+
+
+class Slave:
+    """All devices of one line. Called by the thread that serves the line; `faults` by any thread."""
+
+    def __init__(self, devices: Iterable[SimDevice], *, start: MonoNs, seed: int = 1) -> None:
+        self.devices = tuple(devices)
+        self.start = start
+        """Time 0 of the signals."""
+        self.faults = FaultBook(seed)
+        self.foreign = 0
+        """Requests to units that are not here."""
+        self._random = Random(seed + 1)
+        _check_identities(self.devices)
+        self._memories = {device.unit_id: Memory(device) for device in self.devices}
+
+    def rtu(self, frame: bytes, now: MonoNs, wall: WallNs) -> Reply | None:
+        """The reply to a whole frame with a good CRC; None where no device here is meant."""
+        fault = self._fault(frame[0], now)
+        return self._reply(frame[0], frame[1:-2], wire.rtu_frame, frame, fault, now, wall)
+
+    def tcp(self, request: wire.TcpRequest, now: MonoNs, wall: WallNs) -> Reply | None:
+        fault = self._fault(request.unit_id, now)
+        if fault and fault.kind in _NOT_BY_TCP:
+            fault = None
+        # Modbus TCP has no CRC: what comes nearest is a reply to another transaction.
+        spoiled = fault is not None and fault.kind is FaultKind.BAD_CRC
+        number = (request.transaction + 1) & 0xFFFF if spoiled else request.transaction
+
+        def frame(unit_id: int, pdu: bytes) -> bytes:
+            return wire.tcp_frame(number, unit_id, pdu)
+
+        return self._reply(request.unit_id, request.pdu, frame, b"", fault, now, wall)
+
+    def _fault(self, unit_id: int, now: MonoNs) -> Fault | None:
+        memory = self._memories.get(unit_id)
+        return self.faults.pick(memory.device.name, now) if memory else None
+
+    def _reply(
+        self,
+        unit_id: int,
+        pdu: bytes,
+        frame: Callable[[int, bytes], bytes],
+        echo: bytes,
+        fault: Fault | None,
+        now: MonoNs,
+        wall: WallNs,
+    ) -> Reply | None:
+        memory = self._memories.get(unit_id)
+        if memory is None:
+            self.foreign += 1
+            return None
+        content = self._content(memory, pdu, fault, now, wall)
+        if fault is None:
+            sends: tuple[Send, ...] = (Send(0, frame(unit_id, content.pdu)),)
+            return Reply(sends=sends, entry=content.entry, device=memory.device.name)
+        spoiled = self._spoil(fault, unit_id, content.pdu, frame, is_rtu=bool(echo))
+        sends = self._play(fault, spoiled, echo)
+        noise_ns = fault.burst_ns if fault.kind is FaultKind.BABBLE else 0
+        entry = _with_fault(content.entry, fault, sends)
+        return Reply(sends=sends, entry=entry, device=memory.device.name, fault=fault, noise_ns=noise_ns)
+
+    def _content(
+        self, memory: Memory, pdu: bytes, fault: Fault | None, now: MonoNs, wall: WallNs
+    ) -> _Content:
+        device = memory.device
+        request = wire.parse_pdu(pdu)
+        function = pdu[0] if pdu else 0
+        if isinstance(request, int):
+            detail = f"function {function}: exception {request}"
+            refused = Happened(t_wall=wall, t_mono=now, event="refused", device=device.name, detail=detail)
+            return _Content(wire.exception_pdu(function, request), refused)
+        no_value = fault is not None and fault.kind is FaultKind.NO_VALUE
+        data = memory.read(request, (now - self.start) / NS, no_value=no_value)
+        if fault and fault.kind is FaultKind.EXCEPTION:
+            data = fault.code
+        refused_with = data if isinstance(data, int) else 0
+        entry = Served(
+            t_wall=wall,
+            t_mono=now,
+            asked=now,
+            unit=device.unit_id,
+            device=device.name,
+            area=request.area,
+            address=request.address,
+            count=request.count,
+            words="" if isinstance(data, int) else data.hex(),
+            answer=Answer.EXCEPTION if refused_with else Answer.VALUES,
+            code=refused_with,
+        )
+        if isinstance(data, int):
+            return _Content(wire.exception_pdu(function, data), entry)
+        return _Content(wire.values_pdu(request.area, data), entry)
+
+    def _spoil(
+        self, fault: Fault, unit_id: int, pdu: bytes, frame: Callable[[int, bytes], bytes], is_rtu: bool
+    ) -> bytes:
+        """The one frame of the reply, with what the fault does to its bytes."""
+        match fault.kind:
+            case FaultKind.WRONG_FUNCTION:
+                pdu = bytes((_OTHER_FUNCTION.get(pdu[0] & 0x7F, 3) | pdu[0] & 0x80,)) + pdu[1:]
+            case FaultKind.WRONG_COUNT:
+                pdu = self._other_count(pdu)
+            case FaultKind.WRONG_UNIT:
+                unit_id = unit_id % 247 + 1
+            case FaultKind.BAD_CRC if is_rtu:
+                return self._flip_bit(frame(unit_id, pdu))
+            case FaultKind.SHORT:
+                whole = frame(unit_id, pdu)
+                return whole[: self._random.randrange(1, len(whole))]
+        return frame(unit_id, pdu)
+
+    def _flip_bit(self, frame: bytes) -> bytes:
+        """Any one bit: the CRC notices every one of them."""
+        place = self._random.randrange(len(frame))
+        return frame[:place] + bytes((frame[place] ^ 1 << self._random.randrange(8),)) + frame[place + 1 :]
+
+    def _other_count(self, pdu: bytes) -> bytes:
+        """A register (or eight bits) less, or more where there is only one or by chance."""
+        item = 1 if pdu[0] in (1, 2) else 2
+        data = pdu[2:]
+        data = data[:-item] if len(data) > item and self._random.random() < 0.5 else data + bytes(item)
+        return bytes((pdu[0], len(data))) + data
+
+    def _play(self, fault: Fault, reply: bytes, echo: bytes) -> tuple[Send, ...]:
+        """When and with what around it the frame goes out."""
+        noise = self._random.randbytes(fault.bytes)
+        match fault.kind:
+            case FaultKind.SILENCE | FaultKind.BABBLE:
+                return ()
+            case FaultKind.LATE:
+                return (Send(round(fault.timeout_ns * self._random.uniform(*fault.factor)), reply),)
+            case FaultKind.GLITCH_BEFORE:
+                return (Send(0, noise + reply),)
+            case FaultKind.GLITCH_AFTER:
+                return (Send(0, reply + noise),)
+            case FaultKind.PAUSE:
+                cut = self._random.randrange(1, len(reply))
+                return Send(0, reply[:cut]), Send(fault.gap_ns, reply[cut:])
+            case FaultKind.ECHO:
+                return Send(0, echo), Send(0, reply)
+            case _:
+                return (Send(0, reply),)
+
+    def noise(self, count: int) -> bytes:
+        """Bytes of a babbling device."""
+        return self._random.randbytes(count)
+
+
+def _with_fault(entry: Entry, fault: Fault, sends: tuple[Send, ...]) -> Entry:
+    """The log's entry with the fault's name and what it made of the reply."""
+    if isinstance(entry, Happened):
+        return Happened(
+            t_wall=entry.t_wall,
+            t_mono=entry.t_mono,
+            event=entry.event,
+            device=entry.device,
+            detail=f"{entry.detail}, fault {fault.kind}",
+        )
+    answer = _ANSWER.get(fault.kind, entry.answer)
+    if fault.kind is FaultKind.LATE and sends[0].delay_ns >= fault.timeout_ns:
+        answer = Answer.LATE
+    return entry.answered(answer, fault.kind)
+
+
+def _check_identities(devices: tuple[SimDevice, ...]) -> None:
+    problems = []
+    for place, device in enumerate(devices):
+        for other in devices[:place]:
+            if device.unit_id == other.unit_id or device.name == other.name:
+                what = "unit id" if device.unit_id == other.unit_id else "name"
+                message = f"has the same {what} as device {other.name}"
+                problems.append(
+                    Problem(file="simulator", line=0, key=f"device.{device.name}", message=message)
+                )
+    if problems:
+        raise InputError(problems)
