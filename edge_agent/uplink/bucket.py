@@ -1,0 +1,25 @@
+"""Pure: a token bucket, so that a backlog of hours does not melt the broker it comes back to."""
+
+from __future__ import annotations
+
+from edge_agent.model import NS, MonoNs
+
+
+class TokenBucket:
+    """`rate` takes a second on average, `burst` at once."""
+
+    def __init__(self, rate: int, burst: int) -> None:
+        self._interval_ns = NS // max(1, rate)
+        self._burst_ns = self._interval_ns * max(1, burst)
+        self._full_at: int = 0
+        """When the bucket would be full again; it stands for the level, without a fraction."""
+
+    def ready_at(self, now: MonoNs) -> MonoNs:
+        """The earliest time `take` succeeds; `now` when it would at once."""
+        return MonoNs(max(now, self._full_at - self._burst_ns + self._interval_ns))
+
+    def take(self, now: MonoNs) -> bool:
+        if self.ready_at(now) > now:
+            return False
+        self._full_at = max(self._full_at, now) + self._interval_ns
+        return True
