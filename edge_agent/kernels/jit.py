@@ -9,19 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from numba.core.ccallback import CFunc
-
 from edge_agent.kernels import prototypes
-from edge_agent.kernels.build import frontend
+from edge_agent.kernels.build import forms, frontend
 from edge_agent.kernels.registry import Kernel
 
 # numba forgets a compiled callback that nobody holds, and its address would dangle.
-_compiled: list[CFunc] = []
+_compiled: list[Any] = []
 
 
 def functions(kernels: Mapping[str, Kernel]) -> dict[str, Callable[..., Any]]:
     """Compile every exported kernel; callable with the same ctypes arrays as the native library."""
-    frontend.teach_numba(kernels)
+    forms.teach_numba(kernels)
     return {name: _function(kernel) for name, kernel in kernels.items() if kernel.exported}
 
 

@@ -57,14 +57,24 @@ def load(mode: str | None = None, *, library: Path | None = None) -> Kernels:
 
 def open_library(path: Path, kernels: Mapping[str, Kernel]) -> dict[str, Callable[..., Any]]:
     """The exported `kernels` of the library at `path`, after its seal and sources are checked."""
+    read_library(path, kernels)
     try:
-        artifact.check(path, path.read_bytes(), source_hash(kernels))
         library = ctypes.CDLL(str(path))
         return {name: _function(library, kernel) for name, kernel in kernels.items() if kernel.exported}
-    except FileNotFoundError:
-        raise artifact.refusal(f"the kernel library {path} is missing") from None
     except (OSError, AttributeError) as error:
         raise artifact.refusal(f"the kernel library {path} cannot be loaded: {error}") from error
+
+
+def read_library(path: Path, kernels: Mapping[str, Kernel]) -> bytes:
+    """The bytes of the library at `path`; KernelError unless it is whole and made from `kernels`."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise artifact.refusal(f"the kernel library {path} is missing") from None
+    except OSError as error:
+        raise artifact.refusal(f"the kernel library {path} cannot be read: {error.strerror}") from error
+    artifact.check(path, content, source_hash(kernels))
+    return content
 
 
 def _function(library: ctypes.CDLL, kernel: Kernel) -> Callable[..., Any]:

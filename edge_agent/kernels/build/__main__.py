@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from edge_agent.errors import KernelError
-from edge_agent.kernels import artifact
+from edge_agent.kernels import artifact, golden
 from edge_agent.kernels.build.targets import TARGETS
 from edge_agent.kernels.catalogue import all_kernels
 
@@ -19,6 +19,12 @@ _NUMBA = {"NUMBA_OPT": "0", "NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
+    if options.write_golden:
+        from edge_agent.kernels.build import scenario
+
+        golden.FILE.write_text(golden.text(scenario.write()))
+        print(golden.FILE)
+        return 0
     os.environ.update(_NUMBA)
     from edge_agent.kernels.build import library
 
@@ -47,6 +53,11 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         choices=sorted(TARGETS),
         help="architecture to compile for, may be repeated (default: this machine's)",
+    )
+    parser.add_argument(
+        "--write-golden",
+        action="store_true",
+        help="write the self-test's vectors anew from the plain kernels, and build nothing",
     )
     return parser
 

@@ -40,7 +40,7 @@ class _Section:
 
 def read(data: bytes) -> Elf:
     """ValueError when `data` is not a little-endian ELF file."""
-    if data[:4] != b"\x7fELF" or data[5] != 1:
+    if data[:4] != b"\x7fELF" or data[5:6] != b"\1":
         raise ValueError("not a little-endian ELF file")
     wide = data[4] == 2
     header = struct.unpack_from("<HHIQQQIHHHHHH" if wide else "<HHIIIIIHHHHHH", data, 16)
@@ -71,7 +71,8 @@ def _section(data: bytes, at: int, wide: bool) -> _Section:
 
 
 def _symbols(data: bytes, sections: list[_Section], wide: bool) -> tuple[frozenset[str], frozenset[str]]:
-    undefined, defined = set(), set()
+    undefined: set[str] = set()
+    defined: set[str] = set()
     for section in sections:
         if section.kind not in (_SHT_SYMTAB, _SHT_DYNSYM):
             continue

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edge_agent.errors import KernelError
 from edge_agent.kernels import artifact
-from edge_agent.kernels.build import backend, elf, frontend, link
+from edge_agent.kernels.build import backend, elf, forms, frontend, link
 from edge_agent.kernels.build.targets import Target
 from edge_agent.kernels.catalogue import source_hash
 from edge_agent.kernels.registry import Kernel
@@ -22,7 +22,7 @@ def build(
     `linker` is a program to use instead of the one found for each target. KernelError when a kernel
     does not compile, may raise, needs a function outside libc and libm, or no linker is there.
     """
-    frontend.teach_numba(kernels)
+    forms.teach_numba(kernels)
     exported = [kernel for _, kernel in sorted(kernels.items()) if kernel.exported]
     compiled = [frontend.compile_ir(kernel) for kernel in exported]
     identity = artifact.identity(source_hash(kernels))

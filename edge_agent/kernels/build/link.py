@@ -44,7 +44,7 @@ def check_undefined(content: bytes, target: Target) -> None:
     if raising:
         reasons.append(f"may raise an exception: {', '.join(raising)}")
     if unknown:
-        reasons.append(f"need functions outside libc and libm: {', '.join(unknown)}")
+        reasons.append(f"call what no gateway has, or what differs between machines: {', '.join(unknown)}")
     raise KernelError(
         f"{target.name}: kernels {'; '.join(reasons)}\n"
         "    hint: the rules for a kernel's body are in edge_agent/kernels/registry.py"

@@ -42,7 +42,8 @@ TARGETS = {
         ),
         Target(
             name="armhf", triple="armv7-unknown-linux-gnueabihf", cpu="generic", features="+vfp3,-d32,-neon",
-            emulation="armelf_linux_eabi", elf_machine=40, elf_class=32, float_mask=0x400, float_flags=0x400, helpers=_ARM_HELPERS,
+            emulation="armelf_linux_eabi", elf_machine=40, elf_class=32,
+            float_mask=0x400, float_flags=0x400, helpers=_ARM_HELPERS,
         ),
         Target(
             name="riscv64", triple="riscv64-unknown-linux-gnu", cpu="generic-rv64",

@@ -1,0 +1,114 @@
+"""Whether the native library may be trusted on this machine: it is tried in a child process first.
+
+A wrong instruction, a damaged page or a miscompiled loop kills or hangs the process that meets it, so
+the golden vectors run in a child that may die. A success is remembered per boot and library (a board
+may get another processor or memory only while it is off), which makes every further start free.
+
+The child is a fork, not a new interpreter: all in all it costs 9 ms, where starting Python and
+importing this package again costs 50. The daemon asks before it starts its first thread. With threads
+the child might meet a lock that nobody will ever release; its alarm then ends it and the library is
+refused, so the worst is a false refusal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import NoReturn
+
+from edge_agent.clock import boot_id
+from edge_agent.errors import KernelError
+from edge_agent.kernels import artifact, golden
+from edge_agent.kernels.catalogue import all_kernels
+from edge_agent.kernels.loader import open_library, read_library
+from edge_agent.kernels.registry import Kernel
+
+STAMP = "kernels-tested"
+_ALARM_S = 10.0
+"""Far above the few milliseconds of the vectors on the slowest board; only a hang lasts so long."""
+
+_UNKNOWN_BOOT = "0" * 32
+_DEADLY = (signal.SIGSEGV, signal.SIGILL, signal.SIGBUS, signal.SIGFPE, signal.SIGABRT, signal.SIGALRM)
+
+
+def ensure(state_dir: Path | None, *, library: Path | None = None) -> None:
+    """KernelError unless the native library gives the golden results on this machine in this boot.
+
+    `state_dir` is where a success is remembered; None, a missing or a read-only directory only means
+    that the vectors run at every start. Call it before the first thread is started.
+    """
+    path = library or artifact.default_path()
+    kernels = all_kernels()
+    content = read_library(path, kernels)
+    boot = boot_id()
+    stamp = f"{boot} {hashlib.sha256(content).hexdigest()}\n"
+    if boot != _UNKNOWN_BOOT and state_dir is not None and _remembered(state_dir) == stamp:
+        return
+    _try_in_child(path, kernels, golden.read())
+    if state_dir is not None:
+        _remember(state_dir, stamp)
+
+
+def _remembered(state_dir: Path) -> str:
+    try:
+        return (state_dir / STAMP).read_text()
+    except (OSError, ValueError):
+        return ""
+
+
+def _remember(state_dir: Path, stamp: str) -> None:
+    temporary = state_dir / f".{STAMP}.{os.getpid()}"
+    # Not being able to remember costs the next start a few milliseconds and nothing else.
+    with suppress(OSError):
+        temporary.write_text(stamp)
+        temporary.replace(state_dir / STAMP)
+
+
+def _try_in_child(path: Path, kernels: Mapping[str, Kernel], vectors: golden.Json) -> None:
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _child(writer, path, kernels, vectors)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as stream:
+        said = stream.read().decode(errors="replace")
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status:
+        raise artifact.refusal(f"{path} failed its self-test: {_reason(status, said)}")
+
+
+def _reason(status: int, said: str) -> str:
+    if status == -signal.SIGALRM:
+        return f"it did not end within {_ALARM_S:g} s"
+    if status < 0:
+        return f"it died of {signal.Signals(-status).name} (made for another processor?)"
+    return said or f"exit status {status}"
+
+
+def _child(writer: int, path: Path, kernels: Mapping[str, Kernel], vectors: golden.Json) -> NoReturn:
+    try:
+        _die_quietly()
+        message = golden.replay(open_library(path, kernels), vectors)
+    except KernelError as error:
+        message = str(error)
+    except BaseException as error:  # noqa: BLE001  (nothing of the parent may run on in this process)
+        message = f"{type(error).__name__}: {error}"
+    try:
+        os.write(writer, message.encode())
+    finally:
+        os._exit(1 if message else 0)
+
+
+def _die_quietly() -> None:
+    """Death by a signal leaves neither a core file nor the parent's crash handlers' output."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for number in _DEADLY:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _DEADLY)
+    signal.setitimer(signal.ITIMER_REAL, _ALARM_S)
