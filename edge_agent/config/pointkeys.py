@@ -54,7 +54,7 @@ def poll(place: Place, value: object) -> int | str:
 
 
 def _odd(place: Place, value: object) -> int:
-    samples: int = integer(3, 31)(place, value)
+    samples: int = integer(3, 15)(place, value)
     if samples % 2 == 0:
         raise Refusal("must be odd", "so that there is one value in the middle")
     return samples
