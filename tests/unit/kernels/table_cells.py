@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from edge_agent.kernels import Kernels
-from edge_agent.kernels.layout import MOVE, OUT, ROW
+from edge_agent.kernels.layout import MOVE, OUT, ROW, Floats, Ints
 from edge_agent.model import AlarmDef, PointDef
 from edge_agent.process import tables
 from tests.unit.process.sites import site
@@ -26,7 +26,7 @@ class Bench:
         return cls(kernels, tables.build(site(tuple(points), alarms)))
 
     @property
-    def all(self) -> tuple[ctypes.Array, ...]:
+    def all(self) -> tuple[Ints, Floats, Ints, Floats]:
         t = self.tables
         return t.config_i, t.config_f, t.state_i, t.state_f
 
@@ -63,6 +63,11 @@ class Bench:
             (ctypes.c_int64 * 1)(0), 1, self.tables.state_i, self.tables.state_f, out_i, out_f
         )
         return list(out_i), list(out_f)
+
+    def take_state(self, other: Bench) -> None:
+        ours, theirs = self.tables, other.tables
+        ctypes.memmove(ours.state_i, theirs.state_i, ctypes.sizeof(ours.state_i))
+        ctypes.memmove(ours.state_f, theirs.state_f, ctypes.sizeof(ours.state_f))
 
     def state_bits(self) -> bytes:
         """All state, to the last bit."""
