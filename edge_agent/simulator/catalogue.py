@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from edge_agent.errors import InputError, Problem
-from edge_agent.model import NS, Area, PointDef, Send
-from edge_agent.profiles.library import Library
-from edge_agent.profiles.points import Defaults, point_def, quirks_def
-from edge_agent.profiles.tree import Profile
+from edge_agent.model import Area, PointDef
+from edge_agent.profiles import Library, Profile, as_device
 from edge_agent.simulator.device import SimDevice, SimPoint
 from edge_agent.simulator.plant import Plant
 from edge_agent.simulator.signals import derive
@@ -20,26 +18,14 @@ def device_of(
     Points that share registers with one before them (two views of one value) are served through that
     one alone.
     """
-    points = _distinct(points_of(profile, name))
+    described = as_device(profile, name=name, bus="simulator", unit_id=unit_id)
+    points = _distinct(described.points)
     plant = Plant.of(points, derive(seed, name), start_of_day_s)
     entries = (
         SimPoint(point=point, signal=plant.signal(point, profile.roles.get(point.name, "")))
         for point in points
     )
-    return SimDevice(name=name, unit_id=unit_id, points=tuple(entries), quirks=quirks_def(profile.quirks))
-
-
-def points_of(profile: Profile, device: str) -> tuple[PointDef, ...]:
-    """All points of the profile, also those that no configuration polls."""
-    polls = {"normal", *(spec.poll for spec in profile.points if isinstance(spec.poll, str))}
-    defaults = Defaults(
-        device=device,
-        periods=dict.fromkeys(polls, NS),
-        quirks=profile.quirks,
-        send=Send.SUMMARY,
-        window_ns=10 * NS,
-    )
-    return tuple(point_def(spec, defaults) for spec in profile.points)
+    return SimDevice(name=name, unit_id=unit_id, points=tuple(entries), quirks=described.quirks)
 
 
 def _distinct(points: tuple[PointDef, ...]) -> tuple[PointDef, ...]:

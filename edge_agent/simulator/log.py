@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
@@ -101,6 +101,9 @@ class ServedLog:
         self.unwritten = 0
         """Entries the file did not take, because the disk was full for one."""
         self.last_error = ""
+        self.answers: Counter[Answer] = Counter()
+        self.faults: Counter[str] = Counter()
+        """How often each fault was played."""
         if path is not None:
             self._file = _open(path)
 
@@ -108,6 +111,9 @@ class ServedLog:
         with self._lock:
             self.forgotten += len(self._entries) == self._entries.maxlen
             self._entries.append(entry)
+            if isinstance(entry, Served):
+                self.answers[entry.answer] += 1
+                self.faults[entry.fault] += entry.fault != ""
             self._write(entry)
 
     def _write(self, entry: Entry) -> None:

@@ -207,6 +207,8 @@ _USUAL = {
 
 
 def _range_of(point: PointDef) -> tuple[float, float]:
+    if point.name.startswith("thd"):
+        return 1.5, 3.5
     if point.plausible is None:
         return _USUAL.get(point.unit, (0.0, 100.0))
     low, high = point.plausible

@@ -66,6 +66,10 @@ class LineCounts:
     gap_min_ns: int = _NEVER
     """Shortest silence before a request."""
 
+    @property
+    def has_gap(self) -> bool:
+        return self.gap_min_ns < _NEVER
+
 
 class RtuLine:
     """The slave's side of one line. Used by one thread."""

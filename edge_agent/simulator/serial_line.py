@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import select
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from edge_agent.clock import Clock
 from edge_agent.model import NS
@@ -46,6 +47,7 @@ class SimulatedLine(Server):
         bits_per_char: int = 10,
         chunks: Chunks | str = Chunks.FIFO,
         turnaround_ns: int | None = None,
+        spin_ns: int = 0,
         link: Path | None = None,
         log: Path | None = None,
         seed: int = 1,
@@ -54,6 +56,8 @@ class SimulatedLine(Server):
         super().__init__(devices, seed=seed, log=log, clock=clock)
         timing = Timing(baud=baud, bits_per_char=bits_per_char)
         self.line = RtuLine(self.slave, timing, Chunks(chunks), turnaround_ns)
+        self._spin_ns = spin_ns
+        """Busy waiting before each chunk is due: precise for measurements, and costs that much CPU."""
         self._port = PtyPort(link)
 
     @property
@@ -69,13 +73,13 @@ class SimulatedLine(Server):
             lateness=self.line.lateness.report(),
         )
 
-    def unplug(self) -> None:
-        """Pull the adapter: whoever has the port open sees a hang-up, the link is gone."""
-        self._errand(self._unplug)
-
-    def replug(self) -> None:
-        """Put it back, as another device file behind the same link."""
-        self._errand(self._replug)
+    def summary(self) -> dict[str, Any]:
+        stats = self.stats()
+        counts = asdict(stats.counts) | {"foreign": stats.foreign, "overrun_bytes": stats.overrun_bytes}
+        if not self.line.counts.has_gap:
+            del counts["gap_min_ns"]
+        lateness = asdict(stats.lateness) | {"keeps_pace": stats.lateness.keeps_pace}
+        return counts | {"lateness": lateness}
 
     def _unplug(self) -> None:
         self._port.unplug()
@@ -89,7 +93,7 @@ class SimulatedLine(Server):
 
     def _turn(self) -> None:
         due = self.line.next_due()
-        wait_s = _IDLE_S if due is None else max(0, due - self.clock.mono_ns()) / NS
+        wait_s = _IDLE_S if due is None else max(0, due - self._spin_ns - self.clock.mono_ns()) / NS
         ports = [self._port.fileno()] if self._port.is_plugged else []
         ready, _, _ = select.select([self._wake_read, *ports], [], [], min(wait_s, _IDLE_S))
         if self._wake_read in ready:

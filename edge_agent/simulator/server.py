@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from edge_agent.clock import Clock, SystemClock
 from edge_agent.errors import EdgeAgentError
@@ -91,6 +91,14 @@ class Server:
             if entry is not None:
                 self.log.add(entry)
 
+    def unplug(self) -> None:
+        """Pull the cable: whoever has the port or connection open loses it, and it cannot be opened."""
+        self._errand(self._unplug)
+
+    def replug(self) -> None:
+        """Put it back: another device file behind the same link, the same TCP port."""
+        self._errand(self._replug)
+
     # --- the thread -------------------------------------------------------------------------
 
     def _errand(self, what: Callable[[], None]) -> None:
@@ -126,7 +134,24 @@ class Server:
             self.failure = error
             raise
 
+    # --- what a kind of server adds ---------------------------------------------------------
+
+    @property
+    def path(self) -> str:
+        """What a master connects to."""
+        raise NotImplementedError
+
+    def summary(self) -> dict[str, Any]:
+        """Counts for people, beside those of the log. Any thread may ask."""
+        raise NotImplementedError
+
     def _turn(self) -> None:
+        raise NotImplementedError
+
+    def _unplug(self) -> None:
+        raise NotImplementedError
+
+    def _replug(self) -> None:
         raise NotImplementedError
 
     def _close_ports(self) -> None:

@@ -144,10 +144,10 @@ class Event:
         return self.add * (span * self.lasts_s + now_s)
 
     def intervals(self, t0: float, t1: float) -> Iterator[tuple[float, float]]:
-        """(begin, end) of every event that touches [t0, t1), in order."""
+        """(begin, end) of every event that touches [t0, t1), also with its end, in order."""
         for span in range(max(0, self._span(t0) - 1), max(0, self._span(t1)) + 1):
             begin = self._start(span)
-            if begin < t1 and begin + self.lasts_s > t0:
+            if begin < t1 and begin + self.lasts_s >= t0:
                 yield begin, begin + self.lasts_s
 
     def _span(self, t: float) -> int:

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from edge_agent.clock import Clock
 from edge_agent.errors import PortError
@@ -66,6 +67,14 @@ class SimulatedTcp(Server):
         self.refused = 0
         """Connections beyond the limit, and those that spoke something else than Modbus TCP."""
 
+    @property
+    def path(self) -> str:
+        host, port = self.address
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def summary(self) -> dict[str, Any]:
+        return {"requests": self.requests, "refused": self.refused, "foreign": self.slave.foreign}
+
     def disconnect(self) -> None:
         """Drop every connection, as a device does that restarts; new ones are welcome."""
         self._errand(self._drop_all)
@@ -73,19 +82,28 @@ class SimulatedTcp(Server):
     def _drop_all(self) -> None:
         for connection in list(self._connections):
             self._drop(connection)
+
+    def _unplug(self) -> None:
+        self._close_ports()
         self.note("unplug")
+
+    def _replug(self) -> None:
+        if self._listener.fileno() < 0:
+            self._listener = _listen(*self.address)
+            self.note("replug", detail=self.path)
 
     def _turn(self) -> None:
         wait_s = _IDLE_S
         if self._due:
             wait_s = min(wait_s, max(0, self._due[0].when - self.clock.mono_ns()) / NS)
         by_fd = {connection.socket.fileno(): connection for connection in self._connections}
-        ready, _, _ = select.select([self._wake_read, self._listener.fileno(), *by_fd], [], [], wait_s)
+        listening = [self._listener.fileno()] if self._listener.fileno() >= 0 else []
+        ready, _, _ = select.select([self._wake_read, *listening, *by_fd], [], [], wait_s)
         if self._wake_read in ready:
             self._do_errands()
             return
         for fd in ready:
-            if fd == self._listener.fileno():
+            if fd in listening:
                 self._accept()
             else:
                 self._hear(by_fd[fd])
@@ -166,8 +184,7 @@ class SimulatedTcp(Server):
         heapq.heapify(self._due)
 
     def _close_ports(self) -> None:
-        for connection in list(self._connections):
-            self._drop(connection)
+        self._drop_all()
         self._listener.close()
 
 

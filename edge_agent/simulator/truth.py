@@ -40,6 +40,16 @@ def event_intervals(
                     yield EventInterval(device.name, entry.point.name, begin_ns, end_ns)
 
 
+def event_edges(
+    devices: Iterable[SimDevice], start: MonoNs, t0: MonoNs, t1: MonoNs
+) -> list[tuple[MonoNs, str, EventInterval]]:
+    """Beginnings and ends (`"begin"`, `"end"`) of scripted events within [t0, t1), in order."""
+    edges = []
+    for interval in event_intervals(devices, start, t0, t1):
+        edges += [(interval.begin, "begin", interval), (interval.end, "end", interval)]
+    return sorted((edge for edge in edges if t0 <= edge[0] < t1), key=lambda edge: edge[0])
+
+
 @dataclass(frozen=True, slots=True)
 class Spell:
     """A run of served values for which a condition held."""
