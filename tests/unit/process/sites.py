@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from edge_agent.bus.outcomes import Block, NoReply, Outcome, ReadRequest, Skipped, Values
 from edge_agent.model import (
@@ -23,6 +23,8 @@ from edge_agent.model import (
     UplinkDef,
     WallNs,
 )
+
+Payload: TypeAlias = "bytes | Outcome"
 
 T0 = 1_700_000_000 * NS
 """Wall time at monotonic time 0 in these tests; a multiple of ten seconds."""
@@ -82,7 +84,7 @@ def request(site: Site, *points: int) -> ReadRequest:
 
 def block(
     read: ReadRequest,
-    data: bytes | Outcome,
+    data: Payload,
     t_s: float,
     *,
     wall_s: float | None = None,
@@ -94,8 +96,10 @@ def block(
     return Block(generation, read, outcome, mono, wall)
 
 
-def skipped(points: Sequence[int], t_s: float, generation: int = 1) -> Skipped:
-    return Skipped(generation, tuple(points), *times(t_s))
+def skipped(
+    points: Sequence[int], t_s: float, *, wall_s: float | None = None, generation: int = 1
+) -> Skipped:
+    return Skipped(generation, tuple(points), *times(t_s, wall_s))
 
 
 def times(t_s: float, wall_s: float | None = None) -> tuple[MonoNs, WallNs]:
