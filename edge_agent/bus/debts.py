@@ -61,7 +61,8 @@ class Debts:
 def other_lengths(
     request: ReadRequest, points: tuple[PointDef, ...], quirks: Quirks, debts: Debts, now: MonoNs
 ) -> list[ReadRequest]:
-    """The same points by requests of other lengths; the request itself where none is possible.
+    """The same points by requests of other lengths; the request itself where none is possible (a block
+    that is only read whole, a single point the device allows nothing beside).
 
     `points` are the definitions of `request.points`.
     """

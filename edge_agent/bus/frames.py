@@ -8,7 +8,7 @@ Invariant: `find_reply` returns only a frame whose unit, function, byte count an
 for. Everything else is explained by `diagnose`, never interpreted.
 
 Sources: Modbus over Serial Line V1.02, 2.5.1 and 6.2 (CRC); Modbus Application Protocol V1.1b3, 6.1-6.4
-and 7; Modbus Messaging on TCP/IP V1.0b, 3.1.3.
+and 7.
 """
 
 from __future__ import annotations
@@ -96,10 +96,6 @@ def with_crc(frame: bytes) -> bytes:
 @lru_cache(maxsize=2048)
 def rtu_request(unit_id: int, function: int, address: int, count: int) -> bytes:
     return with_crc(struct.pack(">BBHH", unit_id, function, address, count))
-
-
-def tcp_request(transaction_id: int, unit_id: int, function: int, address: int, count: int) -> bytes:
-    return struct.pack(">HHHBBHH", transaction_id, 0, 6, unit_id, function, address, count)
 
 
 def byte_count(area: Area, count: int) -> int:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from edge_agent.bus.frames import byte_count
 from edge_agent.bus.outcomes import ReadRequest
 from edge_agent.bus.refusals import Refusals
 from edge_agent.model import Area, DeviceDef, PointDef, Quirks
@@ -44,15 +45,15 @@ class Planner:
     def __init__(self, index: int, device: DeviceDef, points: Sequence[tuple[int, PointDef]]) -> None:
         self._index = index
         self._device = device
-        self._points = dict(points)
+        self.points = dict(points)
         self._cache: dict[tuple[int, ...], Plan] = {}
-        self._version = -1
+        self._version: tuple[Refusals, int] | None = None
 
     def plan(self, due: Iterable[int], refusals: Refusals) -> Plan:
         """Requests for the points with these indexes, in the order of areas and addresses."""
-        if self._version != refusals.version:
+        if self._version != (refusals, refusals.version):
             self._cache.clear()
-            self._version = refusals.version
+            self._version = (refusals, refusals.version)
         key = tuple(sorted(due))
         known = self._cache.get(key)
         if known is None:
@@ -63,14 +64,19 @@ class Planner:
             known = self._cache[key] = self._make(key, refusals)
         return known
 
+    def cheapest(self) -> ReadRequest:
+        """The request with the shortest reply: what a silent device is probed with."""
+        plan = self.plan(self.points, Refusals())
+        return min(plan.requests, key=lambda request: byte_count(request.area, request.count))
+
     def definitions(self, request: ReadRequest) -> tuple[PointDef, ...]:
-        return tuple(self._points[index] for index in request.points)
+        return tuple(self.points[index] for index in request.points)
 
     def _make(self, due: tuple[int, ...], refusals: Refusals) -> Plan:
         refused = []
         asked = []
         for index in due:
-            point = self._points[index]
+            point = self.points[index]
             code = refusals.code(index)
             if code:
                 refused.append((self._request(_atom([(point, index)])), code))

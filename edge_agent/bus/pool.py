@@ -45,8 +45,15 @@ class Pool:
         """Every job, in the order it should be done."""
         return list(self._jobs)
 
-    def done(self, job: Job) -> None:
+    def done(self, job: Job) -> bool:
+        """Take out this job; False when it had gone already."""
+        if job not in self._jobs:
+            return False
         self._jobs.remove(job)
+        return True
+
+    def has_probe(self, device: int) -> bool:
+        return any(job.probe and job.request.device == device for job in self._jobs)
 
     def displace(self, points: frozenset[int]) -> list[Job]:
         """Take out the jobs that hold any of these points."""

@@ -8,6 +8,7 @@ moment the last byte was *read*, which is never before it came, so it is never u
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 from edge_agent.bus.frames import Expected, expect
 from edge_agent.bus.line import SLICE_NS, Done, LineCounts, Stopped, never_stopped
@@ -143,7 +144,7 @@ class SerialLine:
             transaction.receive(data, now)
         return step
 
-    def _settle(self, port: Port, interframe_ns: int | None, deadline: MonoNs) -> Done | bool | None:
+    def _settle(self, port: Port, interframe_ns: int | None, deadline: MonoNs) -> Done | Literal[True] | None:
         """Listen until the line may be spoken on: True. What is heard meanwhile answers nothing.
 
         A bad frame when the line does not fall silent; None when the deadline comes first.

@@ -1,0 +1,103 @@
+"""Everything the worker keeps about one device while it runs. No port, no clock.
+
+Owns the device's planner, what it refuses, what it owes, its breaker, and what a status says of it.
+Written by the bus's thread only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from edge_agent.bus.breaker import Breaker
+from edge_agent.bus.debts import Debts, other_lengths
+from edge_agent.bus.manners import Manners, manners_of
+from edge_agent.bus.outcomes import (
+    BadCause,
+    BadFrame,
+    DeviceException,
+    Outcome,
+    ReadRequest,
+)
+from edge_agent.bus.planner import Planner
+from edge_agent.bus.pool import Job
+from edge_agent.bus.refusals import SPLITTABLE, Refusals
+from edge_agent.bus.view import View
+from edge_agent.model import DeviceDef, MonoNs, PointDef, Site
+
+
+class Device:
+    """`index` is the device's in the site; `points` are (index in the site, definition)."""
+
+    def __init__(
+        self, index: int, definition: DeviceDef, points: list[tuple[int, PointDef]], manners: Manners
+    ) -> None:
+        self.index = index
+        self.name = definition.name
+        self.definition = definition
+        self.manners = manners
+        self.planner = Planner(index, definition, points)
+        self.refusals = Refusals(definition.quirks.on_illegal_address)
+        self.debts = Debts()
+        self.breaker = Breaker()
+        self.points = tuple(number for number, _ in points)
+        self.continuous = tuple(number for number, point in points if point.poll_ns == 0)
+        self.bad_at = MonoNs(0)
+        """When continuous points, which have no period, are next said to be bad while it is away."""
+        self.view = View()
+        self._plain: set[ReadRequest] = set()
+
+    def detour(self, job: Job, now: MonoNs) -> list[Job]:
+        """The job by requests that a reply still owed cannot answer."""
+        if not self.debts or job.request in self._plain:
+            return [job]
+        definitions = self.planner.definitions(job.request)
+        parts = other_lengths(job.request, definitions, self.definition.quirks, self.debts, now)
+        return [replace(job, request=part) for part in parts]
+
+    def resplit(self, request: ReadRequest, outcome: Outcome) -> tuple[ReadRequest, ...]:
+        """What to ask instead after an exception that says "not like this"; empty when nothing."""
+        if not isinstance(outcome, DeviceException) or outcome.code not in SPLITTABLE:
+            return ()
+        definitions = self.planner.definitions(request)
+        natural = self.planner.plan(request.points, self.refusals).requests
+        if request not in natural and len(natural) == 1 and request.count > natural[0].count:
+            # Only asked longer because of a debt, and refused for that: this one has no other length.
+            self._plain.add(natural[0])
+            return natural
+        if self.refusals.refuse(request, definitions, outcome.code):
+            return self.planner.plan(request.points, self.refusals).requests
+        return ()
+
+    def back(self) -> None:
+        """It answers again after having been away; it may be another one."""
+        self.refusals.forget()
+        self._plain.clear()
+
+
+def down_points(points: Iterable[int], device: Device) -> tuple[ReadRequest, ...]:
+    """The requests that would have brought these points, to carry the reason they were not made."""
+    plan = device.planner.plan(points, device.refusals)
+    return plan.requests + tuple(request for request, _ in plan.refused)
+
+
+def devices_of(site: Site, bus_index: int) -> dict[int, Device]:
+    """The bus's devices by their index in the site, each with its points by theirs."""
+    devices: dict[int, Device] = {}
+    device_index = point_index = 0
+    for number, bus in enumerate(site.buses):
+        for definition in bus.devices:
+            points = list(enumerate(definition.points, point_index))
+            if number == bus_index:
+                manners = manners_of(definition, bus)
+                devices[device_index] = Device(device_index, definition, points, manners)
+            device_index += 1
+            point_index += len(points)
+    return devices
+
+
+def retry_cost_ns(device: Device, outcome: Outcome) -> int:
+    """Least time a second try needs: what quarantine is left, and its own timeout."""
+    timeout = device.manners.timeout.timeout_ns
+    heard = isinstance(outcome, BadFrame) and outcome.cause in (BadCause.CRC, BadCause.SHORT)
+    return timeout if heard else timeout + device.manners.late_ns(timeout)

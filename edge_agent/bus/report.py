@@ -1,0 +1,60 @@
+"""What a status says of a bus: plain data for JSON, made by the bus's own thread and then only read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from edge_agent.bus.device import Device
+from edge_agent.bus.frames import exception_name
+from edge_agent.bus.line import Line
+from edge_agent.bus.load import LoadLimit
+from edge_agent.bus.view import why
+from edge_agent.model import NS, BusDef, SerialLink
+
+
+def bus(definition: BusDef, line: Line, load: LoadLimit, devices: Iterable[Device]) -> dict[str, Any]:
+    """`state`: `open`, `opening` (never tried), or the reason of the fault (`missing`, `busy`, ...)."""
+    fault = None if line.is_open else line.fault
+    message, _, hint = str(fault or "").partition("\n    hint: ")
+    return {
+        "name": definition.name,
+        "link": describe_link(definition),
+        "state": "open" if line.is_open else fault.reason if fault else "opening",
+        "message": message,
+        "hint": hint,
+        "load": round(load.load, 4),
+        "max_load": definition.max_load,
+        "counts": asdict(line.counts),
+        "devices": [_device(device, message) for device in devices],
+    }
+
+
+def describe_link(definition: BusDef) -> str:
+    link = definition.link
+    if isinstance(link, SerialLink):
+        return f"{link.path} {link.baud} {link.data_bits}{link.parity.value}{link.stop_bits}"
+    return f"tcp {link.host}:{link.port}"
+
+
+def _device(device: Device, port_message: str) -> dict[str, Any]:
+    view, timeout = device.view, device.manners.timeout
+    names = {number: point.name for number, point in device.planner.points.items()}
+    return {
+        "name": device.definition.name,
+        "unit_id": device.definition.unit_id,
+        "profile": device.definition.profile,
+        "state": view.state,
+        "since": None if view.since is None else view.since / NS,
+        "last_good": None if view.last_good is None else view.last_good / NS,
+        "why": why(view.last, view.outcomes, port_message),
+        "probing": device.breaker.is_open,
+        "outcomes": dict(view.outcomes),
+        "latency_ms": {"last": timeout.last_ns / 1e6, "average": timeout.average_ns / 1e6},
+        "timeout_ms": timeout.timeout_ns / 1e6,
+        "refused": [
+            {"point": names[number], "exception": code, "name": exception_name(code)}
+            for number, code in device.refusals.points.items()
+        ],
+    }

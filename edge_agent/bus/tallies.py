@@ -1,0 +1,54 @@
+"""The counters of the buses: declared here, incremented by each bus's own thread."""
+
+from __future__ import annotations
+
+from edge_agent.bus.line import LineCounts
+from edge_agent.counters import Counters, declare
+
+REQUESTS = declare("bus_requests", "requests to a device, by what each came to", "bus", "device", "outcome")
+RETRIES = declare("bus_retries", "requests repeated after no reply or a bad frame", "bus", "device")
+SKIPPED = declare(
+    "bus_polls_skipped", "polls planned but never made, a newer one came first", "bus", "device"
+)
+SPARED = declare(
+    "bus_polls_spared",
+    "polls answered without a request: port away, device silent, point refused",
+    "bus",
+    "device",
+)
+_LINE = {
+    name: declare(f"bus_{name}", text, "bus")
+    for name, text in {
+        "sent_bytes": "bytes of requests written to the line",
+        "heard_bytes": "bytes read from the line",
+        "discarded_bytes": "bytes heard out of turn or around a reply",
+        "late_replies": "whole replies that came after their timeout, discarded",
+        "echoes": "requests the adapter heard itself send",
+        "opened": "times the port or connection was opened",
+    }.items()
+}
+
+
+class Tally:
+    """The counters of one bus."""
+
+    def __init__(self, counters: Counters, bus: str) -> None:
+        self._counters = counters
+        self._bus = bus
+
+    def request(self, device: str, outcome: str) -> None:
+        self._counters.get(REQUESTS, self._bus, device, outcome).add()
+
+    def retry(self, device: str) -> None:
+        self._counters.get(RETRIES, self._bus, device).add()
+
+    def skipped(self, device: str, polls: int) -> None:
+        self._counters.get(SKIPPED, self._bus, device).add(polls)
+
+    def spared(self, device: str, polls: int) -> None:
+        self._counters.get(SPARED, self._bus, device).add(polls)
+
+    def line(self, counts: LineCounts) -> None:
+        """Take over what the line counted."""
+        for name, declaration in _LINE.items():
+            self._counters.get(declaration, self._bus).value = getattr(counts, name)

@@ -1,0 +1,326 @@
+"""One bus: the thread that keeps its line, polls its devices and hands on what they said.
+
+    schedule.take -> plan -> pool -> line.run -> note -> Block / Skipped -> sink
+
+Owns the line and everything about its devices. The sink must not block. Invariants: every planned poll
+ends as exactly one Block, or as an entry of a Skipped; a device that is silent, a port that is not
+there, costs the others nothing but its probes; the thread ends within a second of `stop`.
+
+What is not asked (port away, breaker open, point refused) is handed on all the same, at its period,
+with its reason: silence of the agent and silence of a device must not look alike.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from edge_agent.bus import report
+from edge_agent.bus.device import Device, devices_of, down_points, retry_cost_ns
+from edge_agent.bus.line import Done, Line
+from edge_agent.bus.lines import make_line
+from edge_agent.bus.load import LoadLimit
+from edge_agent.bus.outcomes import (
+    BadFrame,
+    Block,
+    BusEvent,
+    DeviceException,
+    NoReply,
+    Outcome,
+    PortDown,
+    ReadRequest,
+    Skipped,
+)
+from edge_agent.bus.pool import Job, Pool
+from edge_agent.bus.schedule import MISSED_AT_MOST, Due, Schedule
+from edge_agent.bus.tallies import Tally
+from edge_agent.bus.trace import Trace
+from edge_agent.bus.view import word
+from edge_agent.clock import Clock
+from edge_agent.counters import Counters
+from edge_agent.errors import PortError
+from edge_agent.heartbeat import Heartbeat
+from edge_agent.model import NS, MonoNs, Site, WallNs
+
+_RUN_NS = NS // 4
+"""Most time one plan may begin requests for, so that the load limit and the schedule are looked at."""
+_FIRST_RETRY_NS = NS // 10
+_LAST_RETRY_NS = 5 * NS
+_IDLE_NS = NS
+_REPORT_NS = NS // 2
+_CALL_BOUND_NS = 30 * NS
+
+
+class BusWorker:
+    """`bus_index` counts `site.buses`; indexes in events are those of `site` and `generation`."""
+
+    def __init__(
+        self,
+        site: Site,
+        bus_index: int,
+        generation: int,
+        sink: Callable[[BusEvent], None],
+        clock: Clock,
+        counters: Counters,
+        trace: Trace | None = None,
+        line: Line | None = None,
+    ) -> None:
+        self.bus = site.buses[bus_index]
+        self._generation = generation
+        self._sink = sink
+        self._clock = clock
+        self._tally = Tally(counters, self.bus.name)
+        self._stop: threading.Event | None = None
+        self._devices = devices_of(site, bus_index)
+        manners = {device.index: device.manners for device in self._devices.values()}
+        self._line = line or make_line(self.bus, manners, clock, self._stopping, trace)
+        now = clock.mono_ns()
+        points = site.points
+        self._schedule = Schedule(
+            (
+                (device.index, number, points[number].poll_ns)
+                for device in self._devices.values()
+                for number in device.points
+                if points[number].poll_ns > 0
+            ),
+            now,
+        )
+        self._pool = Pool()
+        self._load = LoadLimit(self.bus.max_load, now)
+        self._continuous = [device for device in self._devices.values() if device.continuous]
+        self._retry_at = now
+        self._retry_ns = _FIRST_RETRY_NS
+        self.heartbeat = Heartbeat(f"bus {self.bus.name}", clock)
+        self._report_at = now
+        self._snapshot: Mapping[str, Any] = report.bus(
+            self.bus, self._line, self._load, self._devices.values()
+        )
+
+    # --- seen from other threads ----------------------------------------------------------------
+
+    def snapshot(self) -> Mapping[str, Any]:
+        """The bus and its devices for the status; JSON-able, never more than a second old."""
+        return self._snapshot
+
+    # --- the thread -----------------------------------------------------------------------------
+
+    def run(self, stop: threading.Event) -> None:
+        """Thread body: returns after `stop` is set."""
+        self._stop = stop
+        try:
+            while not stop.is_set():
+                wake = self.turn()
+                left = min(wake - self._clock.mono_ns(), _IDLE_NS)
+                if left > 0:
+                    stop.wait(left / NS)
+        finally:
+            self._line.close()
+
+    def turn(self) -> MonoNs:
+        """One round of the loop; when the next is due."""
+        self.heartbeat.turn()
+        now = self._clock.mono_ns()
+        self._keep_open(now)
+        by_device: dict[int, list[Due]] = {}
+        for due in self._schedule.take(now):
+            by_device.setdefault(due.device, []).append(due)
+        for index, dues in by_device.items():
+            self._plan(self._devices[index], dues, now)
+        self._probe(now)
+        self._fill_idle(now)
+        if len(self._pool) and self._load.ready_at(now) <= now:
+            self._work(now)
+        now = self._clock.mono_ns()
+        if now >= self._report_at:
+            self._report(now)
+        return self._next_turn(now)
+
+    # --- the port -------------------------------------------------------------------------------
+
+    def _keep_open(self, now: MonoNs) -> None:
+        if self._line.is_open or now < self._retry_at:
+            return
+        try:
+            with self.heartbeat.call("opening the port", _CALL_BOUND_NS):
+                self._line.open()
+        except PortError:
+            pass  # The line keeps it as its fault; status and qualities say so.
+        self._back_off(self._clock.mono_ns())
+        self._report_at = now
+
+    def _back_off(self, now: MonoNs) -> None:
+        """The port is tried again for ever; what opens and fails at once counts as failing."""
+        self._retry_at = MonoNs(now + self._retry_ns)
+        self._retry_ns = min(2 * self._retry_ns, _LAST_RETRY_NS)
+
+    # --- planning -------------------------------------------------------------------------------
+
+    def _plan(self, device: Device, dues: Sequence[Due], now: MonoNs) -> None:
+        deadlines = {point: due.deadline for due in dues for point in due.points}
+        self._skip(device, [p for due in dues for p in due.points * min(due.missed, MISSED_AT_MOST)])
+        beyond = sum(max(0, due.missed - MISSED_AT_MOST) * len(due.points) for due in dues)
+        self._tally.skipped(device.name, beyond)
+        missed: list[int] = []
+        for job in self._pool.displace(frozenset(deadlines)):
+            if job.last is not None:
+                self._emit(job.request, job.last, now)
+                continue
+            missed += [point for point in job.request.points if point in deadlines]
+            for point in job.request.points:
+                deadlines.setdefault(point, job.deadline)
+        self._skip(device, missed)
+        self._ask(device, deadlines, now)
+
+    def _ask(self, device: Device, deadlines: Mapping[int, MonoNs], now: MonoNs) -> None:
+        instead = self._instead(device)
+        if instead is not None:
+            self._spare(device, deadlines, instead, now)
+            return
+        plan = device.planner.plan(deadlines, device.refusals)
+        for request, code in plan.refused:
+            self._tally.spared(device.name, len(request.points))
+            self._emit(request, DeviceException(code, 0), now)
+        self._pool.add(
+            Job(request, min(deadlines[point] for point in request.points)) for request in plan.requests
+        )
+
+    def _instead(self, device: Device) -> Outcome | None:
+        """What a poll comes to without being made; None when it is to be made."""
+        if not self._line.is_open:
+            return PortDown(self._line.fault.reason if self._line.fault else "missing")
+        return device.breaker.last if device.breaker.is_open else None
+
+    def _probe(self, now: MonoNs) -> None:
+        """Ask silent devices whether they are back."""
+        if not self._line.is_open:
+            return
+        for device in self._devices.values():
+            at = device.breaker.probe_at
+            if at is not None and at <= now and not self._pool.has_probe(device.index):
+                self._pool.add([Job(device.planner.cheapest(), MonoNs(now + NS), probe=True)])
+
+    def _fill_idle(self, now: MonoNs) -> None:
+        """Continuous points take what the line has left, the devices in turn."""
+        for _ in range(len(self._continuous)):
+            if len(self._pool):
+                return
+            device = self._continuous.pop(0)
+            self._continuous.append(device)
+            if self._instead(device) is None:
+                self._ask(device, dict.fromkeys(device.continuous, MonoNs(now + NS)), now)
+            elif now >= device.bad_at:
+                device.bad_at = MonoNs(now + NS)
+                self._ask(device, dict.fromkeys(device.continuous, device.bad_at), now)
+
+    # --- the line -------------------------------------------------------------------------------
+
+    def _work(self, now: MonoNs) -> None:
+        if self._line.is_open:
+            self._detour(now)
+        jobs = self._pool.plan()
+        next_due = self._schedule.next_at()
+        deadline = MonoNs(now + _RUN_NS) if next_due is None else min(next_due, MonoNs(now + _RUN_NS))
+        with self.heartbeat.call("polling", _CALL_BOUND_NS):
+            done = self._line.run([job.request for job in jobs], deadline)
+        for job, one in zip(jobs, done, strict=False):
+            self._conclude(job, one)
+
+    def _detour(self, now: MonoNs) -> None:
+        for job in self._pool.plan():
+            parts = self._devices[job.request.device].detour(job, now)
+            if parts != [job]:
+                self._pool.done(job)
+                self._pool.add(parts)
+
+    def _conclude(self, job: Job, done: Done) -> None:
+        if not self._pool.done(job):
+            return  # Its device went silent in this very plan: its points are accounted for.
+        device, outcome, now = self._devices[job.request.device], done.outcome, done.mono_ns
+        self._load.spend(done.line_ns, self._clock.mono_ns())
+        self._tally.request(device.name, word(outcome))
+        if device.view.note(outcome, self._wall(now)):
+            self._report_at = now
+        if isinstance(outcome, PortDown):
+            self._lost_port(job, outcome, now)
+            return
+        self._retry_ns = _FIRST_RETRY_NS
+        device.debts.note(job.request, outcome, now)
+        opened = device.breaker.is_open
+        if device.breaker.note(outcome, now):
+            device.back()
+            self._schedule.hasten(device.index, now)
+        if not (job.probe and device.breaker.is_open) and not self._again(device, job, outcome, now):
+            self._emit(job.request, outcome, now)
+        if device.breaker.is_open and not opened:
+            for waiting in self._pool.clear(device.index):
+                self._emit(waiting.request, waiting.last or outcome, now)
+
+    def _again(self, device: Device, job: Job, outcome: Outcome, now: MonoNs) -> bool:
+        """Ask again where that helps and there is time: True when the poll is not over yet."""
+        if isinstance(outcome, DeviceException):
+            requests: Iterable[ReadRequest] = device.resplit(job.request, outcome)
+            jobs = [replace(job, request=request, last=None, probe=False) for request in requests]
+            self._pool.add(jobs)
+            return bool(jobs)
+        if not isinstance(outcome, NoReply | BadFrame) or device.breaker.is_open:
+            return False
+        if job.tries >= self.bus.retries or now + retry_cost_ns(device, outcome) > job.deadline:
+            return False
+        self._tally.retry(device.name)
+        self._pool.add([replace(job, tries=job.tries + 1, last=outcome)])
+        return True
+
+    def _lost_port(self, job: Job, outcome: PortDown, now: MonoNs) -> None:
+        self._back_off(now)
+        if not job.probe:
+            self._emit(job.request, outcome, now)
+
+    # --- handing on -----------------------------------------------------------------------------
+
+    def _emit(self, request: ReadRequest, outcome: Outcome, now: MonoNs) -> None:
+        self._sink(Block(self._generation, request, outcome, now, self._wall(now)))
+
+    def _spare(self, device: Device, points: Iterable[int], outcome: Outcome, now: MonoNs) -> None:
+        points = tuple(points)
+        self._tally.spared(device.name, len(points))
+        if isinstance(outcome, PortDown) and device.view.port_down(outcome.reason, self._wall(now)):
+            self._report_at = now
+        for request in down_points(points, device):
+            self._emit(request, outcome, now)
+
+    def _skip(self, device: Device, points: Sequence[int]) -> None:
+        if points:
+            self._tally.skipped(device.name, len(points))
+            now = self._clock.mono_ns()
+            self._sink(Skipped(self._generation, tuple(points), now, self._wall(now)))
+
+    def _make_snapshot(self) -> Mapping[str, Any]:
+        return report.bus(self.bus, self._line, self._load, self._devices.values())
+
+    def _wall(self, when: MonoNs) -> WallNs:
+        return WallNs(self._clock.wall_ns() - (self._clock.mono_ns() - when))
+
+    def _report(self, now: MonoNs) -> None:
+        self._report_at = MonoNs(now + _REPORT_NS)
+        self._tally.line(self._line.counts)
+        self._snapshot = self._make_snapshot()
+
+    def _next_turn(self, now: MonoNs) -> MonoNs:
+        times = [MonoNs(now + _IDLE_NS), self._report_at]
+        if len(self._pool):
+            times.append(self._load.ready_at(now))
+        if (at := self._schedule.next_at()) is not None:
+            times.append(at)
+        for device in self._continuous:
+            times.append(self._load.ready_at(now) if self._instead(device) is None else device.bad_at)
+        if self._line.is_open:
+            probes = [device.breaker.probe_at for device in self._devices.values()]
+            times += [at for at in probes if at is not None]
+        else:
+            times.append(self._retry_at)
+        return max(now, min(times))
+
+    def _stopping(self) -> bool:
+        return self._stop is not None and self._stop.is_set()

@@ -1,0 +1,97 @@
+"""A site with one bus, a worker on it in virtual time, and what it handed on."""
+
+from __future__ import annotations
+
+from collections import Counter as Multiset
+from collections.abc import Callable
+from typing import Any
+
+from edge_agent.bus.fake import FakeLine, FakePort
+from edge_agent.bus.outcomes import Block, BusEvent, Outcome, ReadRequest, Skipped, Values
+from edge_agent.bus.serial_line import SerialLine
+from edge_agent.bus.timing import bus_timing
+from edge_agent.bus.worker import BusWorker
+from edge_agent.clock import FakeClock
+from edge_agent.counters import Counters
+from edge_agent.model import BusDef, DeviceDef, Quirks, SerialLink, Site, SpoolDef, UplinkDef
+from tests.unit.bus.helpers import point
+
+MS = 1_000_000
+S = 1_000_000_000
+
+
+def device(name: str = "d", unit: int = 1, points: int = 3, poll_ms: int = 1000, **quirks: Any) -> DeviceDef:
+    return DeviceDef(
+        name=name,
+        bus="b",
+        unit_id=unit,
+        quirks=Quirks(**quirks),
+        points=tuple(point(100 + i, device=name, poll_ns=poll_ms * MS) for i in range(points)),
+    )
+
+
+def site(*devices: DeviceDef, **bus: Any) -> Site:
+    bus.setdefault("link", SerialLink(path="/dev/fake"))
+    return Site(
+        site="s",
+        agent="a",
+        buses=(BusDef(name="b", devices=devices, **bus),),
+        alarms=(),
+        window_ns=10 * S,
+        uplink=UplinkDef(url="mqtt://localhost"),
+        spool=SpoolDef(),
+    )
+
+
+def good(request: ReadRequest) -> Outcome:
+    size = (request.count + 7) // 8 if request.area.is_bits else 2 * request.count
+    return Values(bytes(size), 5 * MS)
+
+
+class Rig:
+    """A worker with a fake line (`answer`) or a fake port (`respond`)."""
+
+    def __init__(
+        self,
+        where: Site,
+        answer: Callable[[ReadRequest], Outcome] = good,
+        *,
+        respond: Any = None,
+        cost_ms: float = 10,
+    ) -> None:
+        self.clock = FakeClock()
+        self.start = self.clock.mono_ns()
+        self.events: list[BusEvent] = []
+        self.counters = Counters()
+        self.site = where
+        line: Any = FakeLine(self.clock, answer, {}, int(cost_ms * MS))
+        if respond is not None:
+            timing = bus_timing(where.buses[0])
+            self.port = FakePort(self.clock, respond, timing.char_ns)
+            line = SerialLine(lambda: self.port, timing, self.clock, manners={})
+        self.worker = BusWorker(where, 0, 7, self.events.append, self.clock, self.counters, line=line)
+        line.manners = {device.index: device.manners for device in self.worker._devices.values()}
+        self.line = line
+
+    def run(self, seconds: float) -> None:
+        until = self.clock.mono_ns() + int(seconds * S)
+        turns = 0
+        while self.clock.mono_ns() < until:
+            wake = self.worker.turn()
+            self.clock.sleep_until(min(wake, until))
+            turns += 1
+            assert turns < 1000 * max(1, seconds), "the worker spins"
+
+    @property
+    def blocks(self) -> list[Block]:
+        return [event for event in self.events if isinstance(event, Block)]
+
+    @property
+    def skipped(self) -> Multiset[int]:
+        return Multiset(p for event in self.events if isinstance(event, Skipped) for p in event.points)
+
+    def polls(self, point_index: int) -> list[Block]:
+        return [block for block in self.blocks if point_index in block.request.points]
+
+    def count(self, name: str) -> int:
+        return sum(value for key, value in self.counters.snapshot().items() if key.split("{")[0] == name)

@@ -1,0 +1,218 @@
+"""Every planned poll ends as one block or one skip, and trouble stays where it is."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+
+import pytest
+
+from edge_agent.bus.outcomes import (
+    BadCause,
+    BadFrame,
+    Block,
+    DeviceException,
+    NoReply,
+    PortDown,
+    Values,
+)
+from edge_agent.errors import PortError
+from tests.unit.bus.site import MS, Rig, S, device, good, site
+
+MISSING = PortError("/dev/fake: cannot be opened", reason="missing", hint="plug it in")
+
+
+def test_points_are_polled_at_their_period_without_drift():
+    rig = Rig(site(device(poll_ms=100)), cost_ms=33)
+    rig.run(10)
+    times = [at for at, _ in rig.line.asked]
+    assert len(times) == 100
+    assert {(at - rig.start) % (100 * MS) for at in times} == {0}
+    assert not rig.skipped
+    assert all(block.generation == 7 for block in rig.blocks)
+
+
+def test_a_line_that_is_too_slow_replaces_polls_and_counts_them():
+    rig = Rig(site(device(poll_ms=100)), cost_ms=250)
+    rig.run(10)
+    made = len(rig.polls(0))
+    assert made + rig.skipped[0] in (99, 100, 101)
+    assert rig.count("bus_polls_skipped") == 3 * rig.skipped[0]
+
+
+def test_after_a_stall_there_is_one_poll_not_a_burst():
+    rig = Rig(site(device(poll_ms=100)))
+    rig.run(1)
+    before = len(rig.line.asked)
+    rig.clock.advance(30 * S)
+    rig.run(0.09)
+    assert len(rig.line.asked) == before + 1
+    assert 298 <= rig.skipped[0] <= 300
+
+
+def test_devices_with_one_period_do_not_bunch():
+    rig = Rig(site(*(device(f"d{i}", i + 1) for i in range(10))))
+    rig.run(5)
+    times = sorted(at - rig.start for at, _ in rig.line.asked)
+    assert min(b - a for a, b in pairwise(times)) >= 90 * MS
+
+
+def test_one_silent_device_does_not_take_the_others_rate():
+    def answer(request):
+        return NoReply() if request.unit_id == 9 else good(request)
+
+    devices = [device(f"d{i}", i) for i in range(1, 10)]
+    rig = Rig(site(*devices), answer)
+    rig.run(60)
+    silent = rig.polls(8 * 3)
+    assert len(silent) >= 59
+    assert all(isinstance(block.outcome, NoReply) for block in silent)
+    assert sum(request.unit_id == 9 for _, request in rig.line.asked) < 15
+    for alive in range(8):
+        assert len(rig.polls(3 * alive)) >= 59
+
+
+def test_a_device_that_comes_back_is_polled_at_full_rate_at_once():
+    alive = False
+
+    def answer(request):
+        return good(request) if alive else NoReply()
+
+    rig = Rig(site(device(poll_ms=500)), answer)
+    rig.run(20)
+    assert rig.worker.snapshot()["devices"][0]["state"] == "down"
+    alive = True
+    rig.run(10.5)
+    before = len(rig.line.asked)
+    rig.run(5)
+    assert len(rig.line.asked) - before == 10
+    assert rig.worker.snapshot()["devices"][0]["state"] == "up"
+
+
+def test_an_exception_is_a_reply_and_opens_no_breaker():
+    rig = Rig(site(device(points=1)), lambda _: DeviceException(6, MS))
+    rig.run(10.5)
+    assert len(rig.line.asked) == 11
+    assert rig.worker.snapshot()["devices"][0]["state"] == "up"
+
+
+@pytest.mark.parametrize("outcome", [NoReply(), BadFrame(BadCause.CRC, 9)])
+def test_one_failure_is_repeated_and_only_the_last_outcome_is_handed_on(outcome):
+    answers = [outcome]
+    rig = Rig(site(device(poll_ms=5000)), lambda request: answers.pop() if answers else good(request))
+    rig.run(4)
+    assert [type(block.outcome) for block in rig.blocks] == [Values, Values] or len(rig.blocks) == 1
+    assert {point for block in rig.blocks for point in block.request.points} == {0, 1, 2}
+    assert rig.count("bus_retries") == 1
+
+
+def test_no_retry_when_it_does_not_fit_the_period():
+    rig = Rig(site(device(poll_ms=1000)), lambda _: NoReply())
+    rig.run(0.9)
+    assert rig.count("bus_retries") == 0
+    assert len(rig.blocks) == 1
+
+
+def test_after_silence_the_same_length_is_not_asked_of_that_unit():
+    answers = [NoReply()]
+    rig = Rig(site(device(poll_ms=1000)), lambda request: answers.pop() if answers else good(request))
+    rig.run(2.5)
+    first, *rest = [request for _, request in rig.line.asked]
+    assert first.count == 3
+    assert [request.count for request in rest[:2]] == [1, 2]
+    assert rest[2].count == 3
+
+
+def test_refused_points_are_found_by_halving_and_not_asked_again():
+    def answer(request):
+        bad = range(request.address, request.address + request.count)
+        return DeviceException(2, MS) if 105 in bad else good(request)
+
+    rig = Rig(site(device(points=16, max_gap_words=0)), answer)
+    rig.run(5)
+    last = {p: rig.polls(p)[-1].outcome for p in range(16)}
+    assert isinstance(last[5], DeviceException)
+    assert all(isinstance(last[p], Values) for p in range(16) if p != 5)
+    assert all(len(rig.polls(p)) == 5 for p in range(16))
+    before = len(rig.line.asked)
+    rig.run(5)
+    assert len(rig.line.asked) - before == 10  # two requests a poll, around the hole
+    assert rig.worker.snapshot()["devices"][0]["refused"] == [
+        {"point": "p105", "exception": 2, "name": "illegal data address"}
+    ]
+
+
+def test_on_illegal_address_stop_is_never_asked_again():
+    where = site(device(points=4, on_illegal_address="stop"))
+    rig = Rig(where, lambda _: DeviceException(2, MS))
+    rig.run(5)
+    assert len(rig.line.asked) == 1
+    assert len(rig.polls(0)) == 5
+    assert rig.polls(0)[-1].outcome == DeviceException(2, 0)
+
+
+def test_a_missing_port_is_retried_and_its_points_are_bad_at_their_periods():
+    rig = Rig(site(device(poll_ms=500)))
+    rig.line.broken = MISSING
+    rig.run(20)
+    assert len(rig.polls(0)) == 40
+    assert {block.outcome for block in rig.blocks} == {PortDown("missing")}
+    snapshot = rig.worker.snapshot()
+    assert snapshot["state"] == "missing"
+    assert snapshot["hint"] == "plug it in"
+    assert snapshot["devices"][0]["state"] == "down"
+    rig.line.broken = None
+    rig.run(5.5)
+    assert isinstance(rig.blocks[-1].outcome, Values)
+    assert rig.worker.snapshot()["state"] == "open"
+
+
+def test_unplugging_ends_each_waiting_request_and_replugging_recovers():
+    rig = Rig(site(*(device(f"d{i}", i + 1, poll_ms=200) for i in range(4))))
+    rig.run(2)
+    rig.line.broken = MISSING
+    rig.run(3)
+    rig.line.broken = None
+    rig.run(6)
+    for first in (0, 3, 6, 9):
+        assert 53 <= len(rig.polls(first)) <= 57
+        assert isinstance(rig.polls(first)[-1].outcome, Values)
+
+
+def test_continuous_points_take_what_is_left_and_the_load_limit_is_kept():
+    rig = Rig(site(device("c", 1, poll_ms=0), device("p", 2, poll_ms=100), max_load=0.5))
+    rig.run(20)
+    assert len(rig.polls(3)) == 200
+    used = len(rig.line.asked) * 10 * MS / (20 * S)
+    assert 0.48 <= used <= 0.52
+
+
+def test_continuous_points_of_a_dead_device_are_bad_once_a_second():
+    rig = Rig(site(device(poll_ms=0)), lambda _: NoReply())
+    rig.run(30)
+    assert 25 <= len(rig.polls(0)) <= 40
+
+
+def test_snapshot_is_json_and_says_why():
+    rig = Rig(site(device(points=1)), lambda _: BadFrame(BadCause.CRC, 7))
+    rig.run(10)
+    text = json.dumps(rig.worker.snapshot())
+    assert "checksum" in text
+    described = rig.worker.snapshot()["devices"][0]
+    assert described["state"] == "down"
+    assert described["outcomes"]["crc"] >= 10
+
+
+def test_every_planned_poll_ends_once():
+    answers = iter([good, lambda _: NoReply(), lambda _: BadFrame(BadCause.CRC, 9)] * 10_000)
+    rig = Rig(site(device("a", 1, 5, 300), device("b", 2, 2, 700)), lambda r: next(answers)(r), cost_ms=60)
+    rig.run(42)
+    for index, period in ((0, 0.3), (6, 0.7)):
+        total = len([b for b in rig.polls(index) if isinstance(b, Block)]) + rig.skipped[index]
+        assert abs(total - 42 / period) <= 2
+
+
+def test_the_heartbeat_turns():
+    rig = Rig(site(device()))
+    rig.run(30)
+    assert rig.worker.heartbeat.overdue(rig.clock.mono_ns()) == ""
