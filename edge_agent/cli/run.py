@@ -1,0 +1,67 @@
+"""`edge-agent run`: the daemon, in the foreground as systemd wants it."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+from pathlib import Path
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "run",
+        help="run the agent with a configuration",
+        description="Reads, judges and forwards until SIGTERM. Under systemd it reports readiness and feeds"
+        " the watchdog; logs go to the journal, elsewhere to stderr.",
+    )
+    parser.add_argument("--config", type=Path, default=Path("/etc/edge-agent/agent.toml"), metavar="FILE")
+    parser.add_argument("--socket", type=Path, help="status socket (default: $EDGE_AGENT_SOCKET or /run)")
+    parser.add_argument("--trace", default="", metavar="BUS", help="print every frame of this bus to stdout")
+    parser.add_argument("--verbose", action="store_true", help="log more")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    from edge_agent.clock import SystemClock
+    from edge_agent.daemon import status, systemd
+    from edge_agent.profiles import load_site
+
+    systemd.setup_logging(logging.DEBUG if options.verbose else logging.INFO)
+    site = load_site(options.config)
+    _check_trace(options.trace, [bus.name for bus in site.buses])
+
+    # Only now: a wrong configuration is said without loading the rest.
+    from edge_agent.daemon.agent import Agent, Options
+    from edge_agent.daemon.tracer import Tracer
+
+    clock = SystemClock()
+    agent = Agent(
+        site,
+        Options(
+            socket=options.socket or status.default_path(),
+            tracer=Tracer(options.trace, sys.stdout, clock) if options.trace else None,
+        ),
+        clock,
+    )
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return agent.run(stop)
+
+
+def _check_trace(bus: str, names: list[str]) -> None:
+    from edge_agent.errors import InputError, Problem
+
+    if bus and bus not in names:
+        problem = Problem(
+            file="--trace",
+            line=0,
+            key="",
+            message="no such bus",
+            value=bus,
+            hint=f"one of {', '.join(names)}",
+        )
+        raise InputError([problem])

@@ -1,0 +1,99 @@
+"""What the status socket says: one JSON-able dictionary out of what every part last said of itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from edge_agent import __version__
+from edge_agent.clock import Clock
+from edge_agent.counters import Counters
+from edge_agent.model import NS, MonoNs, Site
+from edge_agent.process.stage import Stage
+
+if TYPE_CHECKING:
+    from edge_agent.daemon.agent import Agent
+
+
+class Snapshots:
+    """`take` is called by the status thread; every part's own snapshot may be asked from any thread."""
+
+    def __init__(
+        self,
+        agent: Agent,
+        site: Site,
+        epoch: bytes,
+        kernel_mode: str,
+        stage: Stage,
+        clock: Clock,
+        counters: Counters,
+    ) -> None:
+        self._agent = agent
+        self._site = site
+        self._epoch = epoch
+        self._kernel_mode = kernel_mode
+        self._stage = stage
+        self._clock = clock
+        self._counters = counters
+        self._started_mono = clock.mono_ns()
+        self._started_wall = clock.wall_ns()
+
+    def take(self) -> Mapping[str, Any]:
+        buses, spool, sender = self._agent.parts
+        now = self._clock.mono_ns()
+        return {
+            "agent": self._about(now),
+            "buses": [bus.snapshot() for bus in buses],
+            "points": self._points(now),
+            "alarms": self._alarms(),
+            "spool": spool.snapshot(),
+            "uplink": sender.snapshot(),
+            "counters": self._counters.snapshot(),
+        }
+
+    def _about(self, now: MonoNs) -> dict[str, Any]:
+        trouble = self._agent.trouble()
+        return {
+            "site": self._site.site,
+            "id": self._site.agent,
+            "version": __version__,
+            "pid": os.getpid(),
+            "epoch": self._epoch.hex(),
+            "started": self._started_wall / NS,
+            "uptime_s": (now - self._started_mono) / NS,
+            "state": "degraded" if trouble else "ok",
+            "problems": trouble,
+            "kernels": self._kernel_mode,
+            "clock_synchronised": self._clock.synchronised(),
+            "config": self._site.source,
+            "config_hash": self._site.config_hash,
+        }
+
+    def _points(self, now: MonoNs) -> list[dict[str, Any]]:
+        points = self._site.points
+        return [
+            {
+                "device": points[latest.point].device,
+                "point": points[latest.point].name,
+                "unit": points[latest.point].unit,
+                "value": latest.value if latest.value is not None else latest.good_value,
+                "quality": latest.quality.label,
+                "age_s": None if latest.good_mono_ns is None else (now - latest.good_mono_ns) / NS,
+            }
+            for latest in self._stage.latest()
+        ]
+
+    def _alarms(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": alarm.name,
+                "device": alarm.device,
+                "point": alarm.point,
+                "active": alarm.active,
+                "since": alarm.wall_ns / NS,
+                "value": alarm.value,
+                "severity": str(alarm.severity),
+            }
+            for alarm in self._stage.alarm_states()
+        ]

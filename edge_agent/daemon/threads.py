@@ -1,0 +1,61 @@
+"""Threads of the daemon: started by name, guarded, joined within a bound."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from edge_agent.counters import Counters, declare
+from edge_agent.daemon.supervisor import Watched
+from edge_agent.heartbeat import Heartbeat
+
+log = logging.getLogger(__name__)
+
+THREAD_CRASHES = declare("thread_crashes", "threads that ended by an error nobody expected", "thread")
+
+
+class Worker:
+    """One thread with its own stop event. `body(stop)` returns after `stop` is set."""
+
+    def __init__(
+        self,
+        name: str,
+        body: Callable[[threading.Event], Any],
+        heartbeat: Heartbeat,
+        counters: Counters,
+        wake: Callable[[], None] | None = None,
+    ) -> None:
+        self.name = name
+        self.failed = False
+        self._body = body
+        self._wake = wake
+        self._stop = threading.Event()
+        self._crashes = counters.get(THREAD_CRASHES, name)
+        self._thread = threading.Thread(target=self._guarded, name=name, daemon=True)
+        self.watched = Watched(heartbeat, self._thread)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> bool:
+        """Ask the thread to end and wait; False when it is still there after `timeout_s`."""
+        self._stop.set()
+        if self._wake is not None:
+            self._wake()
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            log.error("%s does not end (%s)", self.name, self.watched.heartbeat.inside)
+            return False
+        return True
+
+    def _guarded(self) -> None:
+        try:
+            self._body(self._stop)
+        except Exception:
+            # The one place that may catch everything: the agent ends in order, and is started again.
+            self.failed = True
+            self._crashes.add()
+            log.exception("%s has failed", self.name)
