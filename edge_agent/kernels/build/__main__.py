@@ -26,13 +26,17 @@ def main(arguments: list[str] | None = None) -> int:
         print(golden.FILE)
         return 0
     os.environ.update(_NUMBA)
-    from edge_agent.kernels.build import library
-
     try:
+        from edge_agent.kernels.build import library
+
         names = options.target or [artifact.host_architecture()]
         written = library.build(all_kernels(), [TARGETS[name] for name in names], options.output)
     except KernelError as error:
         print(f"edge_agent.kernels.build: error: {error}", file=sys.stderr)
+        return 1
+    except ImportError as error:
+        hint = "pip install 'edge-agent[kernels]'"
+        print(f"edge_agent.kernels.build: error: {error}\n    hint: {hint}", file=sys.stderr)
         return 1
     for path in written:
         print(f"{path} ({path.stat().st_size} bytes)")

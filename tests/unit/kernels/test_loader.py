@@ -137,3 +137,22 @@ assert not {"numba", "llvmlite", "numpy", "subprocess"} & set(sys.modules)
     command = [sys.executable, "-c", script, str(native_library)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_native_kernels_run_where_memory_is_never_writable_and_executable(native_library: Path) -> None:
+    """What systemd's MemoryDenyWriteExecute asks for, and what a JIT cannot do."""
+    script = """
+import ctypes, sys
+from pathlib import Path
+PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN = 65, 1
+if ctypes.CDLL(None).prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0):
+    sys.exit(77)
+from edge_agent.kernels import golden, load, selftest
+selftest.ensure(None, library=Path(sys.argv[1]))
+assert golden.replay(vars(load("native", library=Path(sys.argv[1]))), golden.read()) == ""
+"""
+    command = [sys.executable, "-c", script, str(native_library)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode == 77:
+        pytest.skip("this Linux is older than 6.3 and cannot refuse executable memory")
+    assert done.returncode == 0, done.stderr

@@ -139,6 +139,27 @@ def test_a_library_that_vanishes_meanwhile_is_refused(
         selftest.ensure(None, library=native_library)
 
 
+def test_it_works_where_children_are_reaped_by_linux(native_library: Path) -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        selftest.ensure(None, library=native_library)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def test_without_a_process_to_test_in_the_library_is_refused(
+    native_library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fork() -> int:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", fork)
+    before = _descriptors()
+    with pytest.raises(KernelError, match=r"no process can be started: .*temporarily unavailable"):
+        selftest.ensure(None, library=native_library)
+    assert _descriptors() == before
+
+
 def _descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
