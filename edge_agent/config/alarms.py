@@ -12,15 +12,14 @@ from edge_agent.model import AlarmKind
 
 
 def build(place: Place, name: str, raw: Mapping[str, Any]) -> AlarmConfig | None:
-    """The alarm, or None when something in it is in the report."""
+    """The alarm, with stand-ins for what is in the report; None when it is not known on what."""
     given = read_table(place, raw, keys.ALARM)
-    if not place.report.is_flawed(place.path):
-        _check_condition(place, given)
-    if place.report.is_flawed(place.path):
+    _check_condition(place, raw, given)
+    if given["point"] is None:
         return None
     device, _, point = given["point"].partition(".")
-    condition = next(kind for kind in AlarmKind if given[kind] is not None)
-    low, high = _limits(condition, given[condition])
+    condition = next((kind for kind in AlarmKind if given[kind] is not None), AlarmKind.ABOVE)
+    low, high = (0.0, 0.0) if given[condition] is None else _limits(condition, given[condition])
     return AlarmConfig(
         name=name,
         path=place.path,
@@ -48,15 +47,15 @@ def _limits(condition: AlarmKind, value: Any) -> tuple[float, float]:
             return 0.0, value
 
 
-def _check_condition(place: Place, given: Values) -> None:
-    conditions = [str(kind) for kind in AlarmKind if given[kind] is not None]
+def _check_condition(place: Place, raw: Mapping[str, Any], given: Values) -> None:
+    conditions = [str(kind) for kind in AlarmKind if kind in raw]
     if not conditions:
         place.refuse("has no condition", "one of " + ", ".join(AlarmKind) + " says when it is raised")
     for extra in conditions[1:]:
         (place / extra).refuse(f"stands beside {conditions[0]}", "one condition an alarm: make it two alarms")
-    if len(conditions) == 1 and given["outside"] is not None:
+    if given["outside"] is not None:
         low, high = given["outside"]
-        if 2 * given["deadband"] >= high - low:
+        if 2 * (given["deadband"] or 0.0) >= high - low:
             (place / "deadband").refuse(
                 "is so wide that the alarm could never clear",
                 f"between {low:g} and {high:g} it must be below {(high - low) / 2:g}",

@@ -15,8 +15,11 @@ from edge_agent.config import alarms, broker, identity, keys, toml
 from edge_agent.config.pointkeys import WRITE_HINTS
 from edge_agent.config.readers import named_tables
 from edge_agent.config.schema import Key, Place, Report, Table, read_table
-from edge_agent.config.tree import Config, DeviceConfig, Values
+from edge_agent.config.tree import Config, DeviceConfig, QuirksSpec, Values
 from edge_agent.model import BusDef, Parity, SerialLink, SpoolDef, TcpLink, UplinkDef
+
+NO_UNIT = -1
+"""Stands for a unit id that could not be read."""
 
 
 def load(path: Path) -> Config:
@@ -34,7 +37,7 @@ def parse(data: bytes, file: str, default_id: Callable[[], str] = identity.of_th
 def read(
     data: bytes, file: str, default_id: Callable[[], str] = identity.of_this_machine
 ) -> tuple[Config, Report]:
-    """Like `parse`, but with the sound parts of a configuration and the report of the others.
+    """Like `parse`, but with what could be read of a flawed configuration, and the report.
 
     A syntax error still raises: nothing that follows it would make sense.
     """
@@ -52,7 +55,7 @@ def read(
             site=site,
             agent=agent,
             buses=buses,
-            devices=tuple(device for device in devices if not report.is_flawed(device.path)),
+            devices=tuple(devices),
             alarms=_present(given["alarm"]),
             window_ns=summary["window"] or 60 * 10**9,
             send=summary["send"],
@@ -68,17 +71,20 @@ def read(
 # --- one table each -------------------------------------------------------------------------------
 
 
+# What is wrong with one key does not stop the others from being checked: a flawed table still
+# becomes a value, with a stand-in where a key could not be read. It never leaves `parse`.
+
+
 def _bus(place: Place, name: str, raw: Mapping[str, Any]) -> BusDef | None:
     given = read_table(place, raw, keys.BUS)
-    if not place.report.is_flawed(place.path):
-        if given["serial"] is not None and given["tcp"] is not None:
-            (place / "tcp").refuse("stands beside serial", "a bus is one serial port or one TCP address")
-        elif given["serial"] is None and given["tcp"] is None:
-            place.refuse("has neither serial nor tcp", 'for example serial = "/dev/ttyUSB0"')
-        for key in ("baud", "format"):
-            if given["tcp"] is not None and given[key] is not None:
-                (place / key).refuse("is for serial ports only", "set it in the gateway; leave it out here")
-    if place.report.is_flawed(place.path):
+    if "serial" in raw and "tcp" in raw:
+        (place / "tcp").refuse("stands beside serial", "a bus is one serial port or one TCP address")
+    elif "serial" not in raw and "tcp" not in raw:
+        place.refuse("has neither serial nor tcp", 'for example serial = "/dev/ttyUSB0"')
+    for key in ("baud", "format"):
+        if "tcp" in raw and "serial" not in raw and key in raw:
+            (place / key).refuse("is for serial ports only", "set it in the gateway; leave it out here")
+    if given["serial"] is None and given["tcp"] is None:
         return None
     return BusDef(
         name=name,
@@ -91,7 +97,7 @@ def _bus(place: Place, name: str, raw: Mapping[str, Any]) -> BusDef | None:
 
 
 def _link(given: Values) -> SerialLink | TcpLink:
-    if given["tcp"] is not None:
+    if given["serial"] is None:
         host, port = given["tcp"]
         return TcpLink(host=host, port=port)
     data_bits, parity, stop_bits = given["format"] or (8, Parity.NONE, 1)
@@ -104,50 +110,47 @@ def _link(given: Values) -> SerialLink | TcpLink:
     )
 
 
-def _device(place: Place, name: str, raw: Mapping[str, Any]) -> tuple[DeviceConfig, ...] | None:
-    """The devices of one table: several with `unit_ids`; None when something in it is wrong."""
+def _device(place: Place, name: str, raw: Mapping[str, Any]) -> tuple[DeviceConfig, ...]:
+    """The devices of one table: several with `unit_ids`."""
     given = read_table(place, raw, keys.DEVICE)
-    if not place.report.is_flawed(place.path):
-        _check_units(place, given)
-        if not given["profile"] and not given["point"]:
-            place.refuse("has neither a profile nor points", f"write profile or [device.{name}.point.NAME]")
-        if given["points"] is not None and not given["profile"]:
-            (place / "points").refuse("selects points of a profile, but no profile is given")
-    if place.report.is_flawed(place.path):
-        return None
-    if given["unit_id"] is not None:
-        return (_one_device(place, name, given["unit_id"], given),)
-    return tuple(_one_device(place, f"{name}_{unit_id}", unit_id, given) for unit_id in given["unit_ids"])
+    _check_units(place, raw, given)
+    if "profile" not in raw and not raw.get("point"):
+        place.refuse("has neither a profile nor points", f"write profile or [device.{name}.point.NAME]")
+    if "points" in raw and "profile" not in raw:
+        (place / "points").refuse("selects points of a profile, but no profile is given")
+    if given["unit_ids"] is not None:
+        return tuple(_one_device(place, f"{name}_{unit}", unit, given) for unit in given["unit_ids"])
+    unit_id = NO_UNIT if given["unit_id"] is None else given["unit_id"]
+    return (_one_device(place, name, unit_id, given),)
 
 
 def _one_device(place: Place, name: str, unit_id: int, given: Values) -> DeviceConfig:
     return DeviceConfig(
         name=name,
         path=place.path,
-        bus=given["bus"],
+        bus=given["bus"] or "",
         unit_id=unit_id,
         profile=given["profile"] or "",
-        periods=given["periods"],
+        periods=given["periods"] or {},
         selection=given["points"],
-        points=given["point"],
-        quirks=given["quirks"],
+        points=given["point"] or (),
+        quirks=given["quirks"] or QuirksSpec(),
         send=given["send"],
-        shared=given["shared"],
+        shared=bool(given["shared"]),
     )
 
 
-def _check_units(place: Place, given: Values) -> None:
-    single, several = given["unit_id"], given["unit_ids"]
-    if single is not None and several is not None:
+def _check_units(place: Place, raw: Mapping[str, Any], given: Values) -> None:
+    if "unit_id" in raw and "unit_ids" in raw:
         (place / "unit_ids").refuse("stands beside unit_id", "keep one of them")
-    elif single is None and several is None:
+    elif "unit_id" not in raw and "unit_ids" not in raw:
         (place / "unit_id").refuse("is missing", "unit_id = 1, or unit_ids for several equal devices")
-    else:
-        here = place / ("unit_ids" if single is None else "unit_id")
-        units = (single,) if several is None else several
+    single = () if given["unit_id"] is None else (given["unit_id"],)
+    for key, units in (("unit_id", single), ("unit_ids", given["unit_ids"] or ())):
+        here = place / key
         if 0 in units:
             here.refuse("must not be 0", "0 is the broadcast address: no device answers to it")
-        if max(units) > 247 and not given["allow_reserved_unit"]:
+        if max(units, default=0) > 247 and not given["allow_reserved_unit"]:
             here.refuse(
                 "is above 247, which the standard reserves",
                 "say allow_reserved_unit = true if the device really has this address",
@@ -227,13 +230,14 @@ def _check_devices(place: Place, devices: Iterable[DeviceConfig], data: Mapping[
     units: dict[tuple[str, int], DeviceConfig] = {}
     for device in devices:
         here = Place(place.report, device.path)
-        if device.bus not in known:
+        if device.bus and device.bus not in known:
             (here / "bus").refuse("is not a bus of this file", _known_buses(known), device.bus)
         other = names.setdefault(device.name, device)
         if other is not device:
             here.refuse(f"makes a device {device.name}, but [{_header(other)}] makes one too", "rename one")
         other = units.setdefault((device.bus, device.unit_id), device)
-        if other is not device and not (other.shared and device.shared):
+        sound = bool(device.bus) and device.unit_id != NO_UNIT
+        if sound and other is not device and not (other.shared and device.shared):
             (here / _unit_key(place, device)).refuse(
                 f"unit id {device.unit_id} on {device.bus} is taken by device {other.name}",
                 "if both are the same device on purpose, say shared = true in both",

@@ -128,7 +128,7 @@ def duration(low: str, high: str) -> Reader:
 
     def read(place: Place, value: object) -> int:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            raise Refusal("must be a duration with its unit", f'for example "{values.show(value)}s"')
+            raise Refusal("must be a duration with its unit", f'for example "{values.show(value)}ms"')
         ns: int = parse(place, value)
         if not low_ns <= ns <= high_ns:
             raise Refusal(f"must be {low} to {high}")

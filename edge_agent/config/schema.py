@@ -41,10 +41,14 @@ class Report:
         self.document = document
         self._problems: list[Problem] = []
         self._flawed: set[KeyPath] = set()
+        self._said: set[tuple[KeyPath, str]] = set()
         self._suppressed = 0
 
     def add(self, path: KeyPath, message: str, hint: str = "", value: object = _NO_VALUE) -> None:
         self._flawed.update(path[:length] for length in range(1, len(path) + 1))
+        if (path, message) in self._said:  # once for a table that makes several devices
+            return
+        self._said.add((path, message))
         if len(self._problems) >= MAX_PROBLEMS:
             self._suppressed += 1
             return

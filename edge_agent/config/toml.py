@@ -50,15 +50,25 @@ def read(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
         raise _refused(file, "may not be read", hint="run as the agent's user, or check its mode") from None
     except (OSError, ValueError) as error:
         raise _refused(file, f"cannot be opened: {_reason(error)}") from None
-    with os.fdopen(descriptor, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            kind = "a directory" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "not a regular file"
-            raise _refused(file, f"is {kind}", hint="name the file itself")
-        try:
-            data = stream.read(max_bytes + 1)
-        except OSError as error:
-            raise _refused(file, f"cannot be read: {_reason(error)}") from None
-    return data
+    try:
+        return _read_regular(descriptor, file, max_bytes + 1)
+    except OSError as error:
+        raise _refused(file, f"cannot be read: {_reason(error)}") from None
+    finally:
+        os.close(descriptor)
+
+
+def _read_regular(descriptor: int, file: str, count: int) -> bytes:
+    """Up to `count` bytes: one more than allowed tells the caller that it is too many."""
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
+        raise _refused(file, f"is {kind}", hint="name the file itself")
+    pieces = []
+    while count > 0 and (piece := os.read(descriptor, count)):
+        pieces.append(piece)
+        count -= len(piece)
+    return b"".join(pieces)
 
 
 def parse(data: bytes, file: str, max_bytes: int = MAX_BYTES) -> Document:

@@ -104,15 +104,16 @@ def _device(config: Config, device: DeviceConfig, library: Library, report: Repo
     """The device, or None when something about it is in the report."""
     place = Place(report, device.path)
     profile = _profile(place, device, library) if device.profile else None
-    if report.is_flawed(device.path):
+    if device.profile and profile is None:
         return None
     quirks = overlay(profile.quirks, device.quirks) if profile else device.quirks
     specs = _merged(place, device, profile)
     _check(place, device, specs, quirks)
     polled = [spec for spec in specs if is_polled(spec)]
+    if report.is_flawed(device.path):
+        return None
     if not polled:
         place.refuse("has no point that is polled", "give a point a poll, or select others")
-    if report.is_flawed(device.path):
         return None
     defaults = Defaults(
         device=device.name,
@@ -192,10 +193,12 @@ def _complete(spec: PointSpec) -> PointSpec:
 def _check(place: Place, device: DeviceConfig, specs: Sequence[PointSpec], quirks: QuirksSpec) -> None:
     sound = []
     for spec in specs:
-        faults = list(rules.point_faults(spec))
-        for fault in faults:
-            _refuse(place, device, fault)
-        if not faults:
+        own = spec.path != device.path
+        # A key that could not be read counts as missing; it has been reported as what it is.
+        for fault in rules.point_faults(spec):
+            if not (own and place.report.is_flawed((*spec.path, fault.key))):
+                _refuse(place, device, fault)
+        if not (own and place.report.is_flawed(spec.path)):
             sound.append(spec)
     for fault in rules.map_faults(sound, quirks):
         _refuse(place, device, fault)
