@@ -5,7 +5,7 @@ the golden vectors run in a child that may die. A success is remembered per boot
 may get another processor or memory only while it is off), which makes every further start free.
 
 The child is a fork, not a new interpreter: all in all it costs 9 ms, where starting Python and
-importing this package again costs 50. The daemon asks before it starts its first thread. With threads
+importing this package again costs 42. The daemon asks before it starts its first thread. With threads
 the child might meet a lock that nobody will ever release; its alarm then ends it and the library is
 refused, so the worst is a false refusal.
 """
