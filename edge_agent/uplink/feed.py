@@ -58,7 +58,7 @@ class Feed:
         self._alarms: dict[str, AlarmTransition] = {}
         self._changes: deque[AlarmTransition] = deque()
         self._acked: list[Ref] = []
-        self._births = Births(None)
+        self._births = Births()
         self._max_packet = 0
         self._reported: set[int] = set()
 
@@ -127,8 +127,11 @@ class Feed:
         ]
 
     def _birth_messages(self) -> list[Message]:
-        current = self._births.current
-        return [] if current is None else [Message(topic=self._topics.birth, payload=current, retain=True)]
+        """A retained topic holds one message, so each part of a large dictionary has its own."""
+        return [
+            Message(topic=self._topics.birth(part), payload=birth, retain=True)
+            for part, birth in enumerate(self._births.current)
+        ]
 
     def _say_changes(self) -> None:
         births = self._outbox.births()

@@ -5,6 +5,7 @@ Owns the words for stored records (`Ref`, `Run`). Must not know files, MQTT or w
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -31,9 +32,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Births:
-    """Encoded BIRTH records: `current` of the running configuration, `older` ones still referred to."""
+    """Encoded BIRTH records, the parts of one dictionary in order: `current` of the running
+    configuration, `older` ones that stored records still refer to."""
 
-    current: bytes | None
+    current: tuple[bytes, ...] = ()
     older: tuple[bytes, ...] = ()
 
 
@@ -71,24 +73,25 @@ class Outbox(Protocol):
 
 
 class MemoryOutbox:
-    """An outbox without a disk: for tests and for trying the uplink alone."""
+    """An outbox without a disk: for tests and for trying the uplink alone. Any thread may append."""
 
     def __init__(self, epoch: bytes = b"\x01" * 8) -> None:
         self._epoch = epoch
+        self._lock = threading.Lock()
         self._records: dict[Ref, bytes] = {}
-        self._acked: set[Ref] = set()
         self._tails: dict[str, int] = {}
-        self._births = Births(None)
+        self._births = Births()
 
     @property
     def epoch(self) -> bytes:
         return self._epoch
 
     def append(self, stream: str, record: bytes) -> Ref:
-        seq = self._tails.get(stream, 0) + 1
-        self._records[ref := Ref(self._epoch, stream, seq)] = record
-        self._tails[stream] = seq
-        return ref
+        with self._lock:
+            seq = self._tails.get(stream, 0) + 1
+            self._records[ref := Ref(self._epoch, stream, seq)] = record
+            self._tails[stream] = seq
+            return ref
 
     def new_epoch(self, epoch: bytes) -> None:
         """What a restart does: numbering begins again, what is not acknowledged stays."""
@@ -99,37 +102,40 @@ class MemoryOutbox:
         self._births = births
 
     def evict(self, refs: Iterable[Ref]) -> None:
-        for ref in refs:
-            self._records.pop(ref, None)
+        with self._lock:
+            for ref in refs:
+                self._records.pop(ref, None)
 
     def tails(self) -> Mapping[str, int]:
-        return dict(self._tails)
+        with self._lock:
+            return dict(self._tails)
 
     def unacked(self) -> Sequence[Run]:
-        runs: list[Run] = []
-        for ref in [ref for ref in self._records if ref not in self._acked]:
-            for place, run in enumerate(runs):
-                if (run.epoch, run.stream, run.last + 1) == (ref.epoch, ref.stream, ref.seq):
-                    runs[place] = Run(run.epoch, run.stream, run.first, ref.seq)
-                    break
+        with self._lock:
+            refs = list(self._records)
+        runs: dict[tuple[bytes, str], list[Run]] = {}
+        for ref in refs:
+            own = runs.setdefault((ref.epoch, ref.stream), [])
+            if own and own[-1].last + 1 == ref.seq:
+                own[-1] = Run(ref.epoch, ref.stream, own[-1].first, ref.seq)
             else:
-                runs.append(Run(ref.epoch, ref.stream, ref.seq, ref.seq))
-        return runs
+                own.append(Run(ref.epoch, ref.stream, ref.seq, ref.seq))
+        return [run for own in runs.values() for run in own]
 
     def read(self, ref: Ref) -> bytes | None:
         return self._records.get(ref)
 
     def ack(self, refs: Sequence[Ref]) -> None:
-        for ref in refs:
-            if self._records.pop(ref, None) is not None:
-                self._acked.add(ref)
+        self.evict(refs)
 
     def births(self) -> Births:
         return self._births
 
     def waiting(self) -> Mapping[str, Waiting]:
+        with self._lock:
+            records = list(self._records.items())
         totals: dict[str, Waiting] = {}
-        for ref, record in self._records.items():
+        for ref, record in records:
             before = totals.get(ref.stream, Waiting(0, 0))
             totals[ref.stream] = Waiting(before.records + 1, before.bytes + len(record))
         return totals

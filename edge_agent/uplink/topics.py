@@ -38,10 +38,13 @@ class Topics:
                 )
         self.root = f"{WIRE_VERSION}/{site}/{agent}"
         self.status = f"{self.root}/up/status"
-        self.birth = f"{self.root}/up/birth"
         self.hist_birth = f"{self.root}/up/hist/birth"
         self.commands = f"{self.root}/dn/#"
         self.ack = f"{self.root}/dn/ack"
+
+    def birth(self, part: int = 0) -> str:
+        """Nearly every dictionary is one part; further ones are numbered."""
+        return f"{self.root}/up/birth/{part}" if part else f"{self.root}/up/birth"
 
     def data(self, stream: str) -> str:
         return f"{self.root}/up/data/{stream}"
@@ -61,7 +64,7 @@ def client_id(site: str, agent: str) -> str:
 def subscriptions(site: str, agent: str) -> tuple[str, ...]:
     """What a receiver subscribes to; an empty `site` or `agent` stands for all of them."""
     root = f"{WIRE_VERSION}/{site or '+'}/{agent or '+'}/up"
-    return (f"{root}/status", f"{root}/birth", f"{root}/data/+", f"{root}/hist/+")
+    return (f"{root}/status", f"{root}/birth/#", f"{root}/data/+", f"{root}/hist/+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ class Place:
     agent: str
     channel: str
     stream: str
-    """For `data` and `hist`; empty otherwise."""
+    """Of `data` and `hist`; of `birth` the part's number; empty otherwise."""
 
 
 def maybe_place(topic: str) -> Place | None:
@@ -85,6 +88,8 @@ def maybe_place(topic: str) -> Place | None:
         return None
     if channel in ("data", "hist"):
         known = is_name(stream)
+    elif channel == "birth":
+        known = len(parts) == 5 or stream.isdecimal()
     else:
-        known = channel in ("status", "birth") and not parts[5:]
+        known = channel == "status" and len(parts) == 5
     return Place(site, agent, channel, stream) if known else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ def _alarm(name: str, active: bool, mono: int = 1) -> AlarmTransition:
 
 def test_births_and_status_come_before_data_and_are_retained(tmp_path: Path) -> None:
     outbox = MemoryOutbox()
-    outbox.set_births(Births(b"now", (b"old",)))
+    outbox.set_births(Births((b"now", b"more"), (b"old",)))
     outbox.append("sample", b"before")
     with Broker(tmp_path) as broker, Probe(broker) as probe:
         with Running(broker.url, outbox) as running:
@@ -34,8 +35,8 @@ def test_births_and_status_come_before_data_and_are_retained(tmp_path: Path) -> 
             running.until_sent()
         probe.wait_for(f"{ROOT}/data/sample")
         topics = [topic.removeprefix(ROOT + "/") for topic, _, _ in probe.messages]
-        assert topics[:3] == ["hist/birth", "birth", "status"]
-        assert topics[3:5] == ["hist/sample", "data/sample"]
+        assert topics[:4] == ["hist/birth", "birth", "birth/1", "status"]
+        assert topics[4:6] == ["hist/sample", "data/sample"]
         with Probe(broker) as late:
             assert late.wait_for(f"{ROOT}/birth") == b"now"
             assert json.loads(late.wait_for(f"{ROOT}/status"))["reason"] == "stopped"
@@ -97,9 +98,10 @@ def test_nothing_is_lost_over_a_restart_of_the_broker(tmp_path: Path, end: str) 
         getattr(broker, end)()
         running.append("sample", b"2")
         running.until(lambda: running.sender.snapshot()["state"] != "connected")
+        assert running.outbox.waiting()["sample"].records == 1
         broker.start()
-        with Probe(broker) as probe:
-            probe.wait_for(f"{ROOT}/hist/sample", b"2")
+        running.until_sent()
+        assert running.count("uplink_acked") == 2
 
 
 def test_a_half_open_connection_is_noticed_within_the_ack_timeout(tmp_path: Path) -> None:
@@ -119,7 +121,7 @@ def test_a_denied_topic_parks_its_records_and_the_queue_goes_on(tmp_path: Path) 
     password = tmp_path / "password"
     password.write_text("secret\n")
     password.chmod(0o600)
-    login = {"username": "agent", "password_file": str(password)}
+    login: dict[str, Any] = {"username": "agent", "password_file": str(password)}
     with (
         Broker(tmp_path, users={"agent": "secret"}, acl=acl) as broker,
         Running(broker.url, **login) as running,

@@ -1,0 +1,117 @@
+"""`edge-agent receive`: the reference receiver."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+from typing import TYPE_CHECKING
+
+from edge_agent.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from edge_agent.uplink.wire import ConnectOptions
+
+_KEEP_S = 7 * 24 * 3600
+"""How long the broker is asked to keep what arrives while no receiver is connected."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "receive",
+        help="the reference receiver: show every value, prove that none is missing",
+        description="Subscribes to agents, decodes their records, prints one line per value, and checks that "
+        "every record is there or declared lost. Ends with one line of counts. The broker keeps what arrives "
+        "while the receiver is away, under its client id.",
+    )
+    add = parser.add_argument
+    add("--url", required=True, help="broker, for example mqtt://127.0.0.1:1883 or mqtts://broker:8883")
+    add("--json", action="store_true", help="one JSON object a line")
+    add("--ack", action="store_true", help="tell each agent up to where everything has arrived (dn/ack)")
+    add("--site", default="", help="only this site")
+    add("--agent", default="", help="only this agent")
+    add(
+        "--client-id",
+        default="",
+        help="under which the broker keeps messages for this receiver",
+    )
+    add("--state", default="", metavar="FILE", help="remember dictionaries and what was seen over restarts")
+    add("--seconds", type=float, default=0.0, help="end after this time")
+    add("--protocol", choices=("auto", "5", "3.1.1"), default="auto", help="MQTT version")
+    add("--username", default="", help="user name at the broker")
+    add("--password-file", default="", metavar="FILE", help="file with the password")
+    add("--ca", default="", metavar="FILE", help="certificate authority (PEM); default: the system's")
+    add("--cert", default="", metavar="FILE", help="client certificate (PEM)")
+    add("--key", default="", metavar="FILE", help="its key (PEM)")
+    add("--insecure", action="store_true", help="allow plain MQTT beyond this machine")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Until SIGTERM, SIGINT or --seconds; then the closing line."""
+    import json
+    import logging
+    import signal
+    import sys
+    from pathlib import Path
+    from threading import Event
+
+    from edge_agent.clock import SystemClock
+    from edge_agent.counters import Counters
+    from edge_agent.model import NS, MonoNs
+    from edge_agent.receiver import text
+    from edge_agent.receiver.receiver import Receiver
+
+    logging.basicConfig(format="edge-agent: %(message)s", level=logging.WARNING, stream=sys.stderr)
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    line = json.dumps if args.json else text.line
+    clock = SystemClock()
+    options, auto_version = _options(args)
+    receiver = Receiver(
+        options,
+        lambda item: print(line(item)),
+        sys.stdout.flush,
+        clock,
+        Counters(),
+        auto_version=auto_version,
+        site=args.site,
+        agent=args.agent,
+        state_file=Path(args.state) if args.state else None,
+        ack=args.ack,
+    )
+    until = MonoNs(clock.mono_ns() + round(args.seconds * NS)) if args.seconds > 0 else None
+    counts = receiver.run(stop, until)
+    print(line(counts.closing()))
+    # The warnings above said why, if it never came to a connection.
+    return 0 if receiver.was_connected else 1
+
+
+def _options(args: argparse.Namespace) -> tuple[ConnectOptions, bool]:
+    """The connection of the command line; UplinkError, InputError when it cannot be used."""
+    from edge_agent.uplink import address, topics
+    from edge_agent.uplink.link import versions
+    from edge_agent.uplink.wire import ConnectOptions
+
+    for option, name in (("--site", args.site), ("--agent", args.agent)):
+        if name and not topics.is_name(name):
+            raise InputError([Problem(file="", line=0, key=option, message="no name of a topic", value=name)])
+    version, auto_version = versions(args.protocol)
+    options = ConnectOptions(
+        address=address.parse(args.url, insecure=args.insecure),
+        login=address.Login(
+            username=args.username, password_file=args.password_file, ca=args.ca, cert=args.cert, key=args.key
+        ),
+        client_id=args.client_id or _client_id(args),
+        protocol=version,
+        clean=False,
+        session_expiry_s=_KEEP_S,
+        manual_ack=True,
+    )
+    return options, auto_version
+
+
+def _client_id(args: argparse.Namespace) -> str:
+    """Stable, so that the broker knows us again; with what we subscribe to, so that two receivers of
+    one machine with different tasks do not throw each other out."""
+    return f"ea1-receive-{socket.gethostname()}-{args.site or 'all'}-{args.agent or 'all'}"
