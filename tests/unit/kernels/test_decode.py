@@ -99,6 +99,16 @@ def test_a_slice_is_taken_from_the_unsigned_register_value(kernel_set: Kernels, 
         assert bench.f(NUMBER) == float(expected)
 
 
+@pytest.mark.parametrize(
+    ("low", "count"),
+    [(0, 1), (0, 31), (0, 32), (0, 33), (0, 63), (1, 62), (31, 2), (32, 31), (33, 30), (63, 1)],
+)
+def test_a_slice_around_the_halves_takes_no_bit_too_many(kernel_set: Kernels, low: int, count: int):
+    bench = Bench.of(kernel_set, [point(type=PointType.U64, bits=(low, count))])
+    assert bench.decode(b"\xff" * 8) == GOOD
+    assert bench.i(RAW) == (1 << count) - 1
+
+
 @pytest.mark.parametrize("kind", [PointType.BCD16, PointType.BCD32])
 @given(data=st.data())
 @modest

@@ -100,6 +100,12 @@ def test_a_constant_stays_exactly_constant_at_any_offset(kernel_set: Kernels):
         assert set(run(kernel_set, chain, steady([offset] * 50, 333_333_333))) == {offset}
 
 
+def test_a_step_that_overflows_leaves_the_lowpass_finite(kernel_set: Kernels):
+    half_life = [(1e308, 0), (-1e308, round(math.log(2) * 10**9))]
+    out = run(kernel_set, [Lowpass(tau_ns=10**9)], half_life)[-1]
+    assert abs(out) < 1e300
+
+
 def test_a_time_that_stands_still_or_goes_back_does_not_move_the_lowpass(kernel_set: Kernels):
     assert run(kernel_set, [Lowpass(tau_ns=10**9)], [(1.0, 100), (9.0, 0), (9.0, -50)]) == [1.0] * 3
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 
 from hypothesis import given, settings
@@ -22,11 +23,13 @@ from edge_agent.kernels.layout import (
     VALUE,
 )
 from edge_agent.model import (
+    CLOCK,
     GOOD,
     IMPLAUSIBLE,
     INVALID,
     NO_REPLY,
     NS,
+    STALE,
     AlarmInput,
     AlarmKind,
     Area,
@@ -143,6 +146,16 @@ def test_an_implausible_value_is_shown_but_neither_filtered_nor_remembered_as_go
     bench.judge(f64(400.0), NS)
     assert bench.i(QUALITY) == IMPLAUSIBLE
     assert (bench.f(VALUE), bench.f(FILTERED), bench.f(GOOD_VALUE), bench.i(GOOD_NS)) == (400.0, 4.0, 4.0, 0)
+
+
+def test_an_uncertain_time_does_not_spoil_a_value_and_the_worse_quality_stands(kernel_set: Kernels):
+    bench = Bench.of(kernel_set, [point(plausible=(0.0, 10.0))])
+    bench.judge(f64(4.0), 1, CLOCK)
+    assert (bench.i(QUALITY), bench.f(GOOD_VALUE), bench.i(COUNT)) == (CLOCK, 4.0, 1)
+    bench.judge(f64(11.0), 2, STALE)
+    assert (bench.i(QUALITY), bench.f(GOOD_VALUE)) == (IMPLAUSIBLE, 4.0)
+    bench.judge(f64(math.nan), 3, CLOCK)
+    assert bench.i(QUALITY) == INVALID
 
 
 def test_changed_says_whether_value_or_quality_differ_from_the_poll_before(kernel_set: Kernels):

@@ -155,6 +155,19 @@ def test_a_point_that_sends_samples_from_now_on_leaves_its_open_window_behind():
     assert alarm_cells(new, 0) == (PENDING_ON, NS)
 
 
+def test_an_open_window_does_not_come_back_when_the_point_sends_summaries_again():
+    old = started()
+    between = stage_of(site([replace(PRESSURE, send=Send.SAMPLES), TEMPERATURE], [HIGH, HOT]), 2, old, 1.5)
+    again = stage_of(BEFORE, 3, between, 1.6)
+    assert [(r.point, r.count) for r in again.close(*times(2)) if isinstance(r, Summary)] == [(1, 2)]
+
+
+def test_a_window_that_was_over_before_the_change_keeps_its_own_time():
+    new = stage_of(BEFORE, 2, started(), 12)
+    got = new.tick(*times(12))
+    assert [(r.t0_ns, r.count) for r in got if isinstance(r, Summary)] == [(times(0)[1], 2)] * 2
+
+
 def test_another_window_length_closes_all_windows_and_keeps_the_rest():
     old = started()
     new = stage_of(replace(BEFORE, window_ns=20 * NS), 2, old, 1.5)
@@ -198,7 +211,7 @@ def test_silence_goes_on_counting_across_a_change():
     assert isinstance(raised, AlarmTransition)
     assert raised.name == "d.silent"
     # The old one's count is its own.
-    assert old.alarm_states()[-1].active is False
+    assert len(old.feed([block(read, SILENT, 2)])) == 1
 
 
 def test_a_text_that_did_not_change_is_not_sent_again_after_a_change_of_configuration():
@@ -209,6 +222,7 @@ def test_a_text_that_did_not_change_is_not_sent_again_after_a_change_of_configur
     new = stage_of(site([replace(text, title="a title")]), 2, old, 1)
     assert new.feed([block(request(before, 0), b"ok", 2, generation=2)]) == []
     got = new.feed([block(request(before, 0), b"no", 3, generation=2)])
+    assert old.latest()[0].value == "ok"
     assert [r.value for r in got if isinstance(r, Sample)] == ["no"]
 
 
