@@ -5,11 +5,12 @@ PYTHON  ?= python3
 VENV    := .venv
 BIN     := $(VENV)/bin
 SECONDS ?=
-DEPS    := mosquitto libmodbus-dev libsystemd-dev pkg-config python3-dev openssl
+NATIVE  := edge_agent/kernels/_native/.built
+DEPS    := mosquitto libmodbus-dev libsystemd-dev pkg-config python3-dev openssl lld
 # What a kernel library is made from: a change here makes the native library stale.
 KERNEL_SOURCES := $(shell find edge_agent/kernels -name '*.py')
 
-.PHONY: help deps venv demo kernels lint type format test soak bench clean
+.PHONY: help deps venv demo kernels lint type format test golden soak bench clean
 
 help:
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -38,15 +39,15 @@ $(VENV)/.systemd: $(VENV)/.runtime
 	  $(BIN)/pip install -q "systemd-python==235"; fi
 	@touch $@
 
-$(VENV)/.kernels: $(VENV)/.runtime $(KERNEL_SOURCES)
+$(NATIVE): $(VENV)/.runtime $(KERNEL_SOURCES)
 	$(BIN)/python -m edge_agent.kernels.build
 	@touch $@
 
-venv: $(VENV)/.dev $(VENV)/.kernels ## .venv with everything for development
+venv: $(VENV)/.dev $(NATIVE) ## .venv with everything for development
 
-kernels: $(VENV)/.kernels ## compile the kernels for this machine
+kernels: $(NATIVE) ## compile the kernels for this machine
 
-demo: $(VENV)/.runtime $(VENV)/.kernels ## simulator, agent, receiver and a broker, no hardware (SECONDS=20 ends by itself)
+demo: $(VENV)/.runtime $(NATIVE) ## simulator, agent, receiver and a broker, no hardware (SECONDS=20 ends by itself)
 	@command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || \
 	  $(BIN)/python -c 'import amqtt' 2>/dev/null || $(BIN)/pip install -q "amqtt==0.12.1"
 	@$(BIN)/edge-agent demo $(if $(SECONDS),--seconds $(SECONDS))
@@ -61,15 +62,18 @@ type: $(VENV)/.dev ## mypy --strict
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-test: $(VENV)/.dev $(VENV)/.kernels ## all tests but the long ones
+test: $(VENV)/.dev $(NATIVE) ## all tests but the long ones
 	@if [ "$$(id -u)" = 0 ]; then $(MAKE) --no-print-directory deps; fi
 	@$(MAKE) --no-print-directory $(VENV)/.systemd
 	$(BIN)/pytest -q -m "not soak"
 
-soak: $(VENV)/.dev $(VENV)/.kernels ## the long runs, with figures
+golden: $(NATIVE) ## after an intended change of a kernel's results
+	$(BIN)/python -m edge_agent.kernels.build --write-golden
+
+soak: $(VENV)/.dev $(NATIVE) ## the long runs, with figures
 	$(BIN)/pytest -q -m soak -s --timeout=7200
 
-bench: $(VENV)/.dev $(VENV)/.kernels ## every benchmark; results in benchmarks/results/
+bench: $(VENV)/.dev $(NATIVE) ## every benchmark; results in benchmarks/results/
 	for b in benchmarks/[a-z]*.py; do $(BIN)/python $$b || exit 1; done
 
 clean:

@@ -16,6 +16,7 @@ _NEEDS = {
     "mosquitto": lambda: shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin"),
     "libmodbus-dev": lambda: Path("/usr/include/modbus/modbus.h").exists() and shutil.which("cc"),
     "cc": lambda: shutil.which("cc"),
+    "lld": lambda: shutil.which("ld.lld"),
     "python3-systemd": lambda: _importable("systemd.daemon"),
 }
 
