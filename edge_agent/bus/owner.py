@@ -8,14 +8,12 @@ from pathlib import Path
 
 
 def owners(path: str, proc: Path = Path("/proc")) -> list[tuple[int, str]]:
-    """(pid, name) of every other process with this device open, as far as we may look.
+    """(pid, name) of every process with this device open, our own included, as far as we may look.
 
     Another user's processes are only visible to root; an empty list proves nothing.
     """
     real = os.path.realpath(path)
-    return [
-        (pid, _name(proc, pid)) for pid in _pids(proc) if pid != os.getpid() and _has_open(proc, pid, real)
-    ]
+    return [(pid, _name(proc, pid)) for pid in _pids(proc) if _has_open(proc, pid, real)]
 
 
 def describe(path: str) -> str:

@@ -208,7 +208,7 @@ def _refuse(path: str, error: BaseException) -> NoReturn:
     hints = {
         "missing": "is the adapter plugged in? `ls /dev/serial/by-id/` shows what is",
         "permission": "add the user to the group dialout: usermod -aG dialout USER, then log in again",
-        "io": "does the adapter support this speed and format?",
+        "io": "is it a serial port, and does it support this speed and format?",
     }
     raise PortError(f"{path}: cannot be opened: {text}", reason=reason, hint=hints[reason]) from error
 
@@ -234,7 +234,10 @@ def _lost(path: str) -> PortError:
 
 
 def _errno(error: BaseException) -> int:
+    """pyserial passes some errors on as text only; the one behind it still has the number."""
     code = getattr(error, "errno", None)
     if code is None and isinstance(error, termios.error) and error.args:
         code = error.args[0]
-    return code if isinstance(code, int) else 0
+    if isinstance(code, int):
+        return code
+    return _errno(error.__context__) if error.__context__ is not None else 0

@@ -1,0 +1,149 @@
+"""What `edge-agent read` is asked to do, from its options. Pure."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from edge_agent.bus.outcomes import ReadRequest
+from edge_agent.config import values
+from edge_agent.errors import InputError, Problem
+from edge_agent.model import NS, Area, BusDef, Order, Parity, PointType, SerialLink, TcpLink
+
+T = TypeVar("T")
+_BAUDS = range(50, 4_000_001)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--port", help="serial port, best as /dev/serial/by-id/...")
+    where.add_argument("--tcp", metavar="HOST[:PORT]", help="Modbus TCP server or gateway (port 502)")
+    parser.add_argument("range", metavar="FIRST[-LAST]", help="wire addresses from zero; 0x64 works")
+    parser.add_argument("--unit-id", type=int, required=True, help="1 to 247")
+    parser.add_argument("--reserved-unit", action="store_true", help="allow unit ids 248 to 255")
+    parser.add_argument("--area", choices=[*map(str, Area)], default="holding", help="default: holding")
+    parser.add_argument("--baud", type=int, default=19200, help="default: 19200")
+    parser.add_argument("--format", default="8N1", help="data bits, parity, stop bits (default: 8N1)")
+    parser.add_argument("--type", choices=[*map(str, PointType)], default="u16", help="default: u16")
+    parser.add_argument("--order", choices=[*map(str, Order)], default="abcd", help="default: abcd")
+    parser.add_argument("--timeout", default="500ms", metavar="DURATION", help="default: 500ms")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What to read, from the options."""
+
+    bus: BusDef
+    unit_id: int
+    area: Area
+    first: int
+    count: int
+    kind: PointType
+    order: Order
+    interval_ns: int
+
+    def requests(self) -> list[ReadRequest]:
+        """No request longer than the protocol allows, and no value cut by the limit."""
+        step = self.area.max_count
+        if not self.area.is_bits and self.kind.words:
+            step -= step % self.kind.words
+        return [
+            ReadRequest(0, self.unit_id, self.area, self.first + at, min(step, self.count - at), ())
+            for at in range(0, self.count, step)
+        ]
+
+
+class Problems:
+    """Collects what is wrong with the options."""
+
+    def __init__(self) -> None:
+        self.all: list[Problem] = []
+
+    def add(self, key: str, message: str, value: object, hint: str = "") -> None:
+        shown = values.show(value)
+        self.all.append(
+            Problem(file="command line", line=0, key=key, message=message, value=shown, hint=hint)
+        )
+
+    def parsed(self, key: str, parse: Callable[[str], T], text: str, default: T) -> T:
+        """`text` parsed, or `default` and a problem."""
+        try:
+            return parse(text)
+        except ValueError as error:
+            self.add(key, str(error), text)
+            return default
+
+
+def parse(options: argparse.Namespace) -> Task:
+    """Raises InputError with all that is wrong."""
+    problems = Problems()
+    highest = 255 if options.reserved_unit else 247
+    if not 1 <= options.unit_id <= highest:
+        problems.add("--unit-id", f"must be 1 to {highest}", options.unit_id, "248-255: --reserved-unit")
+    timeout_ns = problems.parsed("--timeout", values.duration_ns, options.timeout, NS)
+    if not 1 <= timeout_ns <= 60 * NS:
+        problems.add("--timeout", "must be more than nothing and at most a minute", options.timeout)
+    interval_ns = problems.parsed("--interval", values.duration_ns, options.interval, NS)
+    if options.repeat < 0:
+        problems.add("--repeat", "cannot be negative", options.repeat)
+    area, kind = Area(options.area), PointType(options.type)
+    first, count = problems.parsed("FIRST-LAST", _range, options.range, (0, 0))
+    if count:
+        _check_count(problems, area, kind, first, count)
+    link = _link(options, problems)
+    if problems.all:
+        raise InputError(problems.all)
+    return Task(
+        bus=BusDef(name=options.port or options.tcp, link=link, timeout_ns=timeout_ns),
+        unit_id=options.unit_id,
+        area=area,
+        first=first,
+        count=count,
+        kind=kind,
+        order=Order(options.order),
+        interval_ns=interval_ns,
+    )
+
+
+def _check_count(problems: Problems, area: Area, kind: PointType, first: int, count: int) -> None:
+    if area.is_bits:
+        return
+    if kind.words and count % kind.words:
+        last = first + count - count % kind.words + kind.words - 1
+        message = f"{kind} takes {kind.words} registers a value"
+        problems.add("FIRST-LAST", message, f"{first}-{first + count - 1}", f"try {first}-{last}")
+    if kind is PointType.STRING and count > area.max_count:
+        problems.add("FIRST-LAST", f"a string has at most {area.max_count} registers", count)
+
+
+def _range(text: str) -> tuple[int, int]:
+    """(first, count)."""
+    first, dash, last = text.partition("-")
+    try:
+        low = int(first, 0)
+        high = int(last, 0) if dash else low
+    except ValueError:
+        raise ValueError('is not an address or range such as "100", "0-9" or "0x64-0x6f"') from None
+    if not 0 <= low <= high <= 0xFFFF:
+        raise ValueError("does not lie within 0 to 65535, lower address first")
+    return low, high - low + 1
+
+
+def _link(options: argparse.Namespace, problems: Problems) -> SerialLink | TcpLink:
+    if options.tcp is not None:
+        host, port = problems.parsed("--tcp", _address, options.tcp, ("", 502))
+        return TcpLink(host=host, port=port)
+    if options.baud not in _BAUDS:
+        problems.add("--baud", "is no speed of a serial port", options.baud)
+    data_bits, parity, stop_bits = problems.parsed(
+        "--format", values.character_format, options.format.upper(), (8, Parity.NONE, 1)
+    )
+    return SerialLink(
+        path=options.port, baud=options.baud, data_bits=data_bits, parity=parity, stop_bits=stop_bits
+    )
+
+
+def _address(text: str) -> tuple[str, int]:
+    return values.host_and_port(text, 502)

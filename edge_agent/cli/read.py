@@ -1,0 +1,180 @@
+"""`edge-agent read`: registers or bits of one device, without a configuration.
+
+The technician's first question is "does it answer at all, and if not, why not". Only read functions
+exist here: nothing this command does can change a device.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from edge_agent.bus.frames import exception_name
+from edge_agent.bus.line import Line
+from edge_agent.bus.lines import make_line
+from edge_agent.bus.manners import AdaptiveTimeout, Manners
+from edge_agent.bus.outcomes import (
+    BadFrame,
+    DeviceException,
+    NoReply,
+    Outcome,
+    PortDown,
+    ReadRequest,
+    Values,
+    quality,
+)
+from edge_agent.bus.trace import Frame, hex_bytes, render
+from edge_agent.cli import _read_task
+from edge_agent.cli._read_task import Task
+from edge_agent.cli._typed import Value, bit, value_of
+from edge_agent.clock import Clock, SystemClock
+from edge_agent.errors import PortError
+from edge_agent.model import NS, MonoNs
+
+_AREAS = {
+    "coil": "coils",
+    "discrete": "discrete inputs",
+    "input": "input registers",
+    "holding": "holding registers",
+}
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "read",
+        help="read registers of one device, without a configuration",
+        description="Reads registers or bits of one Modbus device and prints address, raw bytes and value."
+        " Says why nothing came: nothing heard, garbage heard, an exception, the port in use or not allowed."
+        " Only reads: it cannot change a device.",
+        epilog="example: edge-agent read --port /dev/ttyUSB0 --unit-id 1 --area input 0-11 --type f32",
+    )
+    _read_task.add_options(parser)
+    parser.add_argument("--repeat", type=int, default=1, metavar="N", help="times to read; 0: until Ctrl-C")
+    parser.add_argument("--interval", default="1s", metavar="DURATION", help="between reads (default: 1s)")
+    parser.add_argument("--trace", action="store_true", help="each frame in hex, with time, gap and verdict")
+    parser.add_argument("--json", action="store_true", help="one JSON object per read")
+    parser.set_defaults(run=run)
+
+
+class Ear:
+    """A trace sink that remembers the last bytes heard, and prints every frame if asked to."""
+
+    def __init__(self, since: MonoNs, show: bool) -> None:
+        self._since = since
+        self._show = show
+        self.last = b""
+
+    def __call__(self, frame: Frame) -> None:
+        if frame.direction != "->":
+            self.last = frame.data
+        if self._show:
+            print(render(frame, self._since), file=sys.stderr, flush=True)
+
+
+def run(options: argparse.Namespace) -> int:
+    task = _read_task.parse(options)
+    clock = SystemClock()
+    ear = Ear(clock.mono_ns(), options.trace)
+    manners = Manners(timeout=AdaptiveTimeout(task.bus.timeout_ns))
+    line = make_line(task.bus, {0: manners}, clock, trace=ear)
+    try:
+        line.open()
+        return _repeat(task, line, ear, clock, options)
+    finally:
+        line.close()
+
+
+def _repeat(task: Task, line: Line, ear: Ear, clock: Clock, options: argparse.Namespace) -> int:
+    status = 0
+    made = 0
+    planned = clock.mono_ns()
+    while True:
+        status = max(status, _once(task, line, ear, clock, options.json))
+        made += 1
+        if made == options.repeat:
+            return status
+        planned = MonoNs(planned + task.interval_ns)
+        clock.sleep_until(planned)
+        if not line.is_open:
+            line.open()
+
+
+def _once(task: Task, line: Line, ear: Ear, clock: Clock, as_json: bool) -> int:
+    values: list[dict[str, Any]] = []
+    for request in task.requests():
+        (done,) = line.run([request], MonoNs(clock.mono_ns() + 60 * NS))
+        if not isinstance(done.outcome, Values):
+            return _failed(task, request, done.outcome, line.fault, ear.last, as_json)
+        values += _values(task, request, done.outcome.data)
+    if as_json:
+        print(json.dumps({"unit_id": task.unit_id, "area": task.area, "values": values}), flush=True)
+    else:
+        print("\n".join(_table(values)), flush=True)
+    return 0
+
+
+def _values(task: Task, request: ReadRequest, data: bytes) -> Iterator[dict[str, Any]]:
+    if task.area.is_bits:
+        for number in range(request.count):
+            on = bit(data, number)
+            yield {"address": request.address + number, "raw": str(int(on)), "value": on}
+        return
+    words = task.kind.words or request.count
+    for at in range(0, request.count, words):
+        raw = data[2 * at : 2 * (at + words)]
+        value: Value = value_of(raw, task.kind, task.order)
+        yield {"address": request.address + at, "raw": raw.hex(), "value": value}
+
+
+def _table(values: list[dict[str, Any]]) -> Iterator[str]:
+    for entry in values:
+        address, raw = entry["address"], entry["raw"]
+        spaced = " ".join(raw[at : at + 4] for at in range(0, len(raw), 4))
+        value = entry["value"]
+        text = (
+            "not a value of this type"
+            if value is None
+            else f"{value:.7g}"
+            if isinstance(value, float)
+            else value
+        )
+        yield f"{address:5d}  0x{address:04x}  {spaced:<20} {text}"
+
+
+def _failed(
+    task: Task, request: ReadRequest, outcome: Outcome, fault: PortError | None, heard: bytes, as_json: bool
+) -> int:
+    if isinstance(outcome, PortDown) and fault is not None:
+        raise fault
+    message, hint = explain(outcome, heard, task)
+    if as_json:
+        error = {"quality": quality(outcome).label, "message": message, "heard": heard.hex(), "hint": hint}
+        print(json.dumps({"unit_id": task.unit_id, "area": task.area, "error": error}), flush=True)
+    last = request.address + request.count - 1
+    what = f"unit {task.unit_id}, {_AREAS[task.area]} {request.address}-{last}"
+    print(f"edge-agent: {what}: {message}\n    hint: {hint}", file=sys.stderr)
+    return 1
+
+
+def explain(outcome: Outcome, heard: bytes, task: Task) -> tuple[str, str]:
+    """(why nothing came, what to try), in a technician's words."""
+    match outcome:
+        case NoReply():
+            wait = f"{task.bus.timeout_ns / 1e6:.0f} ms"
+            return f"nothing heard within {wait}", (
+                "is it powered, are A and B the right way round, is this its unit id, speed and format?"
+            )
+        case BadFrame(cause, count):
+            shown = hex_bytes(heard[:64]) + (" ..." if count > 64 else "")
+            return f"garbage heard ({cause}), {count} bytes: {shown}", (
+                "wrong speed or format, no termination, two devices with one unit id, or a second master?"
+            )
+        case DeviceException(code):
+            return f"the device answers exception {code}, {exception_name(code)}", (
+                "the line is fine; these addresses, this area or this many are not for this device"
+            )
+        case _:
+            return f"port down: {outcome}", "look at the cable and at who else uses the port"
