@@ -12,6 +12,9 @@ falls into. There is one running window. It ends
 An event older (by the monotonic clock) than the beginning of the running window is a straggler: another
 bus was faster, and the window it belongs to is gone. It counts in the running window. `LATE_NS` makes
 that rare: an event needs far less to come from its bus.
+
+A window that ran for a part of its time (the first, the last, one cut by a jump) keeps its aligned bounds;
+its counts say how much was seen.
 """
 
 from __future__ import annotations

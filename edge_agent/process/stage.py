@@ -46,9 +46,9 @@ class Stage:
 
     def __init__(self, site: Site, generation: int, kernels: Kernels, span: Span, counters: Counters) -> None:
         """Use `build`."""
-        self._site = site
+        self.site = site
         self._points = site.points
-        self._generation = generation
+        self.generation = generation
         self._kernels = kernels
         self._span = span
         self._tables = tables.build(site)
@@ -103,7 +103,7 @@ class Stage:
         """Everything that follows from `events`, which are taken in the order of their times."""
         results: list[Result] = []
         for event in sorted(events, key=_MONO_NS) if len(events) > 1 else events:
-            if event.generation != self._generation:
+            if event.generation != self.generation:
                 self._foreign.add()
                 continue
             if self._span.is_left_by(event.mono_ns, event.wall_ns):

@@ -238,9 +238,12 @@ def carry(old: Tables, new: Tables, *, windows: bool) -> None:
                 new.config_i[target + layout.FILTER_AT],
                 new.config_i[target + layout.FILTER_COUNT],
             )
-            both = old.config_i[source + layout.WINDOWED] and new.config_i[target + layout.WINDOWED]
-            if not (windows and both):
+            had, has = old.config_i[source + layout.WINDOWED], new.config_i[target + layout.WINDOWED]
+            if not (windows and had and has):
                 _empty_window(new, target)
+            if had and not has:
+                # Only its summaries were sent: whatever comes next is news to the receiver.
+                new.state_i[target + layout.SAID_QUALITY] = layout.NEVER
     alarms_before = {key: index for index, key in enumerate(old.alarm_keys)}
     for index, key in enumerate(new.alarm_keys):
         if key in alarms_before:

@@ -155,6 +155,16 @@ def test_a_point_that_sends_samples_from_now_on_leaves_its_open_window_behind():
     assert alarm_cells(new, 0) == (PENDING_ON, NS)
 
 
+def test_a_point_that_sends_changes_from_now_on_says_its_value_although_it_did_not_change():
+    old = started()
+    after = site([replace(PRESSURE, send=Send.CHANGES, filters=()), replace(TEMPERATURE, send=Send.CHANGES)])
+    new = stage_of(after, 2, old, 1.5)
+    sent = [poll(new, after, t, 9.0, 90.0, generation=2) for t in (2, 3)]
+    assert [[r.point for r in results if isinstance(r, Sample)] for results in sent] == [[0, 1], []]
+    again = stage_of(after, 3, new, 3.5)
+    assert poll(again, after, 4, 9.0, 90.0, generation=3) == []
+
+
 def test_an_open_window_does_not_come_back_when_the_point_sends_summaries_again():
     old = started()
     between = stage_of(site([replace(PRESSURE, send=Send.SAMPLES), TEMPERATURE], [HIGH, HOT]), 2, old, 1.5)
