@@ -11,7 +11,7 @@ import json
 import threading
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TextIO
@@ -87,6 +87,7 @@ class Happened:
 
 
 Entry = Served | Happened
+_DEFAULTS = {kind: [(f.name, f.default) for f in fields(kind)] for kind in (Served, Happened)}
 
 
 class ServedLog:
@@ -143,8 +144,10 @@ class ServedLog:
 
 
 def line_of(entry: Entry) -> str:
-    """One line of the file, with its newline. Fields that say nothing are left out."""
-    data = {key: value for key, value in asdict(entry).items() if value != "" and (key != "code" or value)}
+    """One line of the file, with its newline. Fields that have their default are left out."""
+    data = {
+        name: value for name, default in _DEFAULTS[type(entry)] if (value := getattr(entry, name)) != default
+    }
     return json.dumps(data, separators=(",", ":")) + "\n"
 
 
@@ -154,7 +157,7 @@ def parse_line(line: str) -> Entry:
     if not isinstance(data, dict):
         raise ValueError("not an object")
     kind: type[Served | Happened] = Happened if "event" in data else Served
-    known = {f.name for f in fields(kind)}
+    known = {name for name, _ in _DEFAULTS[kind]}
     try:
         values: dict[str, Any] = {key: value for key, value in data.items() if key in known}
         if kind is Served:

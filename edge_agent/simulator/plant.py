@@ -36,7 +36,7 @@ _ELECTRIC = {
     "varh": ("eq", 1.0), "kvarh": ("eq", 1e3), "VAh": ("es", 1.0), "kVAh": ("es", 1e3),
 }  # fmt: skip
 
-_PHASE_TO_PHASE = re.compile(r"(?:^|_)l([123])")
+_PHASE_TO_PHASE = re.compile(r"l1_?l?2|l2_?l?3|l3_?l?1|_ll(?:_|$)")
 _PHASE = re.compile(r"(?:^|_)l([123])")
 
 

@@ -74,6 +74,7 @@ def _device(place: Place, device: str, keys: dict[str, Any], setting: Setting) -
         (place / "point").refuse(
             "cannot be given beside a profile", "make it a device of its own, or leave it out"
         )
+        return None
     if setting.profiles is None:
         (place / "profile").refuse("cannot be used here", "there is no library of profiles")
         return None

@@ -59,12 +59,13 @@ _TERM_READERS: Mapping[str, Reader] = {
     "text": text(250),
 }
 
+SIGNAL = Table("signal", {kind: Key(reader) for kind, reader in _TERM_READERS.items()})
+"""The terms a signal may have."""
+
 
 def signal_terms(place: Place, raw: object) -> dict[str, Any] | None:
     """The terms that are given, each read; what is incomplete is in the report."""
-    read = read_table(
-        place, raw, Table("signal", {kind: Key(reader) for kind, reader in _TERM_READERS.items()})
-    )
+    read = read_table(place, raw, SIGNAL)
     terms = {kind: keys for kind, keys in read.items() if keys is not None}
     if not raw:
         raise Refusal("is empty", "for example { constant = 5.5, noise = 0.1 }")

@@ -82,9 +82,9 @@ class SimulatedLine(Server):
         return counts | {"lateness": lateness}
 
     def _unplug(self) -> None:
-        self._port.unplug()
-        self.add(self.line.cut(self.clock.mono_ns(), self.clock.wall_ns()))
-        self.note("unplug")
+        if self._port.is_plugged:
+            self._close_ports()
+            self.note("unplug")
 
     def _replug(self) -> None:
         if not self._port.is_plugged:

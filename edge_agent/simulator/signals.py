@@ -29,7 +29,8 @@ class Signal(Protocol):
 
 def derive(seed: int, *names: object) -> int:
     """A seed of its own for everything that has a name, the same in every process."""
-    return zlib.crc32("/".join(str(name) for name in names).encode(), seed & 0xFFFFFFFF)
+    # The seed as text: as the start value of the CRC it could be undone by the first letter.
+    return zlib.crc32("/".join(str(name) for name in (seed, *names)).encode())
 
 
 def hashed(seed: int, n: int) -> float:

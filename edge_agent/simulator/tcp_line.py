@@ -84,8 +84,9 @@ class SimulatedTcp(Server):
             self._drop(connection)
 
     def _unplug(self) -> None:
-        self._close_ports()
-        self.note("unplug")
+        if self._listener.fileno() >= 0:
+            self._close_ports()
+            self.note("unplug")
 
     def _replug(self) -> None:
         if self._listener.fileno() < 0:
