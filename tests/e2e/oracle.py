@@ -1,0 +1,156 @@
+"""What the receiver printed, held against what the simulator served. Pure."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from edge_agent.model import NS, PointDef, Send, Site
+from edge_agent.simulator import log
+from edge_agent.simulator.encode import value_of
+from edge_agent.simulator.log import Entry
+from edge_agent.simulator.truth import above
+from tests.e2e.rig import Run
+
+Object = dict[str, Any]
+
+SAME_TIME_NS = NS
+"""A value's time is when the agent read its last byte; a busy test machine is this late at worst."""
+BEFORE_KILL_NS = 2 * NS
+"""What was served within this time before a kill may be lost, and must then be declared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    served: int
+    received: int
+    lost: list[str]
+    """Served early enough, and not there."""
+    doubled: list[str]
+    foreign: list[str]
+    """Received, but never served at that time for that point."""
+
+
+def samples(site: Site, entries: Sequence[Entry], objects: Iterable[Object], runs: Sequence[Run]) -> Verdict:
+    """Every point that sends samples. Its served values must be unique (a counter) or hardly repeat:
+    each received value is matched with the served one that is nearest in time and equal."""
+    received: dict[tuple[str, str], list[tuple[int, Any]]] = defaultdict(list)
+    for item in objects:
+        if item["kind"] == "sample" and item["quality"] == "good":
+            received[item["device"], item["point"]].append((round(item["t"] * NS), item["value"]))
+    verdict = Verdict(0, sum(map(len, received.values())), [], [], [])
+    served_total = 0
+    for device in site.devices:
+        for point in device.points:
+            if point.send is Send.SAMPLES:
+                got = received.pop((device.name, point.name), [])
+                served_total += _one_point(point, device.unit_id, entries, got, runs, verdict)
+    verdict.foreign.extend(f"{key}: no such point" for key in received)
+    return Verdict(served_total, verdict.received, verdict.lost, verdict.doubled, verdict.foreign)
+
+
+def _one_point(
+    point: PointDef,
+    unit_id: int,
+    entries: Sequence[Entry],
+    got: list[tuple[int, Any]],
+    runs: Sequence[Run],
+    verdict: Verdict,
+) -> int:
+    served = [(s.t_wall, value_of(point, s.words)) for s in log.samples(entries, point, unit_id)]
+    by_value: dict[Any, list[int]] = defaultdict(list)
+    for t_wall, value in served:
+        by_value[value].append(t_wall)
+    taken: Counter[tuple[Any, int]] = Counter()
+    for t, value in got:
+        times = by_value.get(value, [])
+        place = bisect_left(times, t)
+        near = [x for x in times[max(0, place - 1) : place + 1] if abs(x - t) <= SAME_TIME_NS]
+        free = [x for x in near if not taken[value, x]]
+        if not near:
+            verdict.foreign.append(f"{point.key} = {value} at {t / NS:.3f}")
+        elif not free:
+            verdict.doubled.append(f"{point.key} = {value} at {t / NS:.3f}")
+        else:
+            taken[value, _nearest(free, t)] += 1
+    for t_wall, value in served:
+        if not taken[value, t_wall] and _had_to_arrive(t_wall, runs):
+            verdict.lost.append(f"{point.key} = {value} served at {t_wall / NS:.3f}")
+    return len(served)
+
+
+def _nearest(times: list[int], t: int) -> int:
+    return min(times, key=lambda x: abs(x - t))
+
+
+def _had_to_arrive(t_wall: int, runs: Sequence[Run]) -> bool:
+    """Whether a value served at `t_wall` was early enough before the end of the run that read it.
+
+    At an orderly end nothing may be lost but a reply that came while the agent was told to stop."""
+    for run in runs:
+        if run.started <= t_wall <= run.ended + NS // 2:
+            margin = BEFORE_KILL_NS if run.killed else 0
+            return t_wall < run.ended - margin
+    return False
+
+
+def undeclared_gaps(objects: Iterable[Object], runs: Sequence[Run]) -> list[str]:
+    """Gaps that are not those of a kill, or are longer than the time down and two seconds."""
+    pauses = list(pairwise(runs))
+    wrong = []
+    for item in objects:
+        if item["kind"] != "gap":
+            continue
+        for before, after in pauses:
+            longest_ns = after.started - before.ended + 2 * NS
+            # A summary stream is certain only to its last closed window; the samples count here.
+            if item["t0"] * NS <= before.ended + NS and item["t1"] * NS >= after.started:
+                length_ns = (item["t1"] - item["t0"]) * NS
+                # From the process's start to its first observation is time down as well.
+                if length_ns > longest_ns + START_NS:
+                    wrong.append(f"{item}: {length_ns / NS:.2f} s, down {longest_ns / NS:.2f} s")
+                break
+        else:
+            wrong.append(f"{item}: belongs to no kill")
+    return wrong
+
+
+START_NS = NS
+"""Of a process on a busy test machine: until its first record it is down as well."""
+
+
+def polls_made(site: Site, entries: Sequence[Entry], runs: Sequence[Run]) -> float:
+    """Served polls of the points that send samples, as a share of those planned while the agent ran."""
+    made = planned = 0.0
+    for device in site.devices:
+        for point in device.points:
+            if point.send is not Send.SAMPLES:
+                continue
+            times = [s.t_wall for s in log.samples(entries, point, device.unit_id)]
+            for run in runs:
+                own = [t for t in times if run.started <= t <= run.ended]
+                if own:
+                    made += len(own)
+                    planned += 1 + (run.ended - own[0]) // point.poll_ns
+    return made / planned if planned else 0.0
+
+
+def alarm_states(objects: Iterable[Object]) -> dict[str, str]:
+    """The last state the receiver knows of every alarm."""
+    return {item["name"]: item["state"] for item in objects if item["kind"] == "alarm"}
+
+
+def alarm_truth(site: Site, entries: Sequence[Entry]) -> dict[str, str]:
+    """The state each alarm without delays must have after everything that was served."""
+    points = {point.key: (point, device.unit_id) for device in site.devices for point in device.points}
+    truth = {}
+    for alarm in site.alarms:
+        point, unit_id = points[f"{alarm.device}.{alarm.point}"]
+        values = list(log.samples(entries, point, unit_id))
+        spells = above(values, point, alarm.high, alarm.deadband)
+        truth[alarm.name] = "active" if spells and spells[-1].over is None else "normal"
+    return truth
