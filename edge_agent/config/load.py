@@ -187,12 +187,16 @@ def _agent(place: Place, given: Values, default_id: Callable[[], str]) -> tuple[
 ROOT = Table(
     "",
     {
-        "agent": Key(lambda place, raw: read_table(place, raw, keys.AGENT), required=True),
-        "bus": Key(named_tables(_bus, "bus", limit=64), required=True),
-        "device": Key(named_tables(_device, "device"), required=True),
+        "agent": Key(
+            lambda place, raw: read_table(place, raw, keys.AGENT),
+            required=True,
+            example='[agent] with site = "..."',
+        ),
+        "bus": Key(named_tables(_bus, "bus", limit=64), required=True, example="[bus.NAME]"),
+        "device": Key(named_tables(_device, "device"), required=True, example="[device.NAME]"),
         "alarm": Key(named_tables(alarms.build, "alarm"), {}),
         "summary": Key(lambda place, raw: read_table(place, raw, keys.SUMMARY), {}),
-        "uplink": Key(_uplink, required=True),
+        "uplink": Key(_uplink, required=True, example='[uplink] with url = "mqtts://..."'),
         "spool": Key(_spool, {}),
     },
     {**WRITE_HINTS, "point": "points stand in [device.NAME.point.NAME]"},

@@ -124,6 +124,8 @@ class Key:
     read: Reader
     default: Any = None
     required: bool = False
+    example: str = ""
+    """What to write where the key is required and missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,7 @@ def _read_key(place: Place, raw: dict[str, object], name: str, key: Key) -> Any:
         except Refusal as refusal:
             here.refuse(refusal.message, refusal.hint, raw[name])
     elif key.required:
-        here.refuse("is missing")
+        here.refuse("is missing", f"write {key.example}" if key.example else "")
     return None if key.default is None else key.read(here, key.default)
 
 

@@ -48,13 +48,6 @@ def size_bytes(text: str) -> int:
     return int(match[1]) * _SIZE_BYTES[match[2]]
 
 
-def show_size(size: int) -> str:
-    for unit in ("TiB", "GiB", "MiB", "KiB"):
-        if size and size % _SIZE_BYTES[unit] == 0:
-            return f"{size // _SIZE_BYTES[unit]}{unit}"
-    return f"{size}B"
-
-
 def character_format(text: str) -> tuple[int, Parity, int]:
     """`"8N1"` to data bits, parity and stop bits."""
     if len(text) != 3 or text[0] not in "78" or text[1] not in "NEO" or text[2] not in "12":

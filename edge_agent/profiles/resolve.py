@@ -155,7 +155,14 @@ def _merged(place: Place, device: DeviceConfig, profile: Profile | None) -> list
             merged.append(overlay(point, override))
         else:
             merged.append(replace(point, path=device.path))
-    return merged + [_complete(point) for point in own.values()]
+    for point in own.values():
+        if profile is not None and (point.area, point.address, point.type) == (None, None, None):
+            near = nearest(point.name, [known.name for known in profile.points])
+            hint = f"did you mean {near}?" if near else "a point of your own needs area, address and type"
+            place.report.add(point.path, f"is not a point of profile {profile.id}", hint)
+        else:
+            merged.append(_complete(point))
+    return merged
 
 
 def _selected(place: Place, device: DeviceConfig, profile: Profile | None) -> Iterator[PointSpec]:
