@@ -79,7 +79,7 @@ class Agent:
             site, FIRST_GENERATION, functions, clock.mono_ns(), clock.wall_ns(), counters=counters
         )
         self._intake = Intake(clock, counters)
-        self._sender = Sender(site, SpoolOutbox(self._spool), clock, counters, stage.alarm_states)
+        self._sender = Sender(site, SpoolOutbox(self._spool), clock, counters, stage.known_alarm_states)
         self._spool_writer = SpoolWriter(
             self._spool, clock, counters, wake=self._sender.wake, commit_ns=site.spool.commit_ns
         )

@@ -83,6 +83,8 @@ class Pipeline:
         events += self._intake.take(0)
         now = self._now()
         results = [*self.stage.feed(events), *self.stage.tick(now.mono_ns, now.wall_ns)]
+        if events:
+            results += self.stage.newly_known_alarms(now.mono_ns, now.wall_ns)
         if results:
             self._record(results, now)
         if now.mono_ns >= self._flush_at:

@@ -208,8 +208,17 @@ class Stage:
     # --- state --------------------------------------------------------------------------------
 
     def alarm_states(self) -> list[AlarmTransition]:
-        """The state of every alarm as it was last said, for republication at start."""
+        """The state of every alarm as it was last said, normal where nothing was."""
         return self._verdicts.states()
+
+    def known_alarm_states(self) -> list[AlarmTransition]:
+        """The states that something was heard of in this run: what may be said again to the cloud."""
+        return self._verdicts.known_states()
+
+    def newly_known_alarms(self, now_mono: MonoNs, now_wall: WallNs) -> list[AlarmTransition]:
+        """After `feed`: alarms that turned out to be normal for the first time since the start, so that a
+        receiver that still holds one as raised learns that it is over."""
+        return self._verdicts.newly_known(now_mono, now_wall)
 
     def latest(self) -> list[Latest]:
         """The newest of every point, in the order of the points; for the status."""

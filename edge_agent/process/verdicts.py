@@ -2,6 +2,10 @@
 
 Owns what was last said of every alarm. The states of alarms proper live in the tables; those of the
 built-in `<device>.silent` alarms live here.
+
+After a start nobody knows whether an alarm that was raised before still holds, so its state is unknown
+until a value says so: `newly_known` gives the alarms that turned out to be normal. One that waits out
+its on_delay stays unknown; if it is raised, that is a transition like any other.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, replace
 
 from edge_agent.bus.outcomes import Outcome
-from edge_agent.kernels.layout import A_VALUE, MOVE, RAISED
+from edge_agent.kernels.layout import A_STATE, A_VALUE, GOOD_NS, MOVE, NEVER, NORMAL, RAISED, ROW
 from edge_agent.model import AlarmDef, DeviceDef, MonoNs, Severity, Site, WallNs
 from edge_agent.process.results import AlarmTransition
 from edge_agent.process.silent import SEVERITY, Silence, alarm_name
@@ -48,6 +52,15 @@ class Verdicts:
         self._first_silent = len(site.alarms)
         self._silences = [Silence() for _ in site.devices]
         self._said: list[AlarmTransition] = []
+        points = {(point.device, point.name): index for index, point in enumerate(site.points)}
+        self._point_cells = [points[alarm.device, alarm.point] * ROW for alarm in site.alarms]
+        places = {device.name: index for index, device in enumerate(site.devices)}
+        self._unknown: dict[int, set[int]] = {index: set() for index in places.values()}
+        """Alarms whose state is not known yet, by device."""
+        for index, alarm in enumerate(self._alarms):
+            self._unknown[places[alarm.device]].add(index)
+        self._asked: set[int] = set()
+        """Devices polled since `newly_known` was last called."""
 
     def begin(self, mono_ns: MonoNs, wall_ns: WallNs) -> None:
         """Nothing is raised yet, as of now."""
@@ -56,6 +69,10 @@ class Verdicts:
     def take_over(self, old: Verdicts) -> None:
         """Go on with what `old` said of the alarms that are the same here."""
         said = {alarm.key: transition for alarm, transition in zip(old._alarms, old._said, strict=True)}
+        unknown_before = {old._alarms[index].key for known in old._unknown.values() for index in known}
+        for unknown in self._unknown.values():
+            keys = {index: self._alarms[index].key for index in unknown}
+            unknown -= {i for i, key in keys.items() if key in said and key not in unknown_before}
         self._said = [said.get(a.key, own) for a, own in zip(self._alarms, self._said, strict=True)]
         heard = dict(zip((a.key for a in old._alarms[old._first_silent :]), old._silences, strict=True))
         for index, alarm in enumerate(self._alarms[self._first_silent :]):
@@ -78,9 +95,33 @@ class Verdicts:
     ) -> tuple[AlarmTransition, ...]:
         """What a poll of the device at `device` in the site's devices says about its silence."""
         silence = self._silences[device]
+        self._asked.add(device)
         if not silence.hear(outcome):
             return ()
         return (self._say(self._first_silent + device, silence.active, None, mono_ns, wall_ns),)
+
+    def newly_known(self, mono_ns: MonoNs, wall_ns: WallNs) -> list[AlarmTransition]:
+        """The alarms that turned out to be normal since the last call, as repeated states."""
+        found = []
+        for device in self._asked:
+            if unknown := self._unknown[device]:
+                found += [index for index in sorted(unknown) if self._is_normal(index)]
+        self._asked.clear()
+        return [replace(self._say(index, False, None, mono_ns, wall_ns), repeated=True) for index in found]
+
+    def _is_normal(self, index: int) -> bool:
+        """Whether something was heard that says that this alarm is not raised."""
+        if index >= self._first_silent:
+            return self._silences[index - self._first_silent].failures == 0
+        t = self._tables
+        heard = t.state_i[self._point_cells[index] + GOOD_NS] != NEVER
+        return heard and t.state_i[t.alarm_cells[index] + A_STATE] == NORMAL
+
+    def known_states(self) -> list[AlarmTransition]:
+        """`states` without the alarms that nothing was heard of yet."""
+        unknown = {index for indexes in self._unknown.values() for index in indexes}
+        states = enumerate(self.states())
+        return [transition for index, transition in states if index not in unknown]
 
     def clear_all_but(self, kept: Verdicts, mono_ns: MonoNs, wall_ns: WallNs) -> list[AlarmTransition]:
         """Clear the raised alarms that do not go on in `kept`."""
@@ -99,6 +140,8 @@ class Verdicts:
     ) -> AlarmTransition:
         said = self._transition(self._alarms[index], active, value, mono_ns, wall_ns)
         self._said[index] = said
+        for unknown in self._unknown.values():
+            unknown.discard(index)
         return said
 
     @staticmethod
