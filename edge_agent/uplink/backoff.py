@@ -18,8 +18,9 @@ from edge_agent.uplink.reasons import Cause
 class BackoffPolicy:
     floor_ns: int = NS
     cap_ns: int = 60 * NS
-    lasted_ns: int = 5 * NS
-    """A connection at least this old ends the series of failures."""
+    lasted_ns: int = 2 * NS
+    """A connection at least this old ends the series of failures. Short, because a link that
+    is up for five seconds at a time must be used; a broker that hangs up early is `is_flapping`."""
     patient_ns: int = 120 * NS
     """Where asking again soon does harm: the client id is contested, or this client is banned. Two
     agents with one id would otherwise throw each other out every second."""
