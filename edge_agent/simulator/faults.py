@@ -8,12 +8,12 @@ after it was set. Setting is safe from any thread: the book's table is replaced,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from random import Random
 from typing import Any
 
-from edge_agent.config.values import duration_ns, show_duration
+from edge_agent.config.values import duration_ns
 from edge_agent.errors import InputError, Problem
 from edge_agent.model import MonoNs
 
@@ -90,7 +90,7 @@ class Fault:
     def __str__(self) -> str:
         """As it would be written: the kind and what differs from the defaults."""
         default = Fault(kind=self.kind)
-        words = [f"{word}={_show(name, getattr(self, name))}" for word, (name, _) in _WORDS.items()
+        words = [f"{word}={_show(name, getattr(self, name))}" for word, (name, _) in FAULT_WORDS.items()
                  if getattr(self, name) != getattr(default, name)]  # fmt: skip
         return self.kind + (":" + ",".join(words) if words else "")
 
@@ -126,7 +126,8 @@ def _factors(text: str) -> tuple[float, float]:
     return pair
 
 
-_WORDS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
+# word -> (field, how it is read)
+FAULT_WORDS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "p": ("p", _number(0.0, 1.0)),
     "period": ("period_ns", duration_ns),
     "duration": ("duration_ns", duration_ns),
@@ -138,12 +139,11 @@ _WORDS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "gap": ("gap_ns", duration_ns),
     "burst": ("burst_ns", duration_ns),
 }
-assert {name for name, _ in _WORDS.values()} == {f.name for f in fields(Fault)} - {"kind"}
 
 
 def _show(name: str, value: Any) -> str:
     if name.endswith("_ns"):
-        return show_duration(value)
+        return f"{value // 1_000_000}ms" if value % 1_000_000 == 0 else f"{value // 1000}us"
     return f"{value[0]:g}-{value[1]:g}" if name == "factor" else f"{value:g}"
 
 
@@ -159,10 +159,10 @@ def parse_fault(text: str, file: str = "fault", line: int = 0) -> Fault:
     problems = []
     for item in filter(None, rest.split(",")):
         word, _, value = item.partition("=")
-        name, read = _WORDS.get(word.strip(), ("", None))
+        name, read = FAULT_WORDS.get(word.strip(), ("", None))
         try:
             if read is None:
-                raise ValueError("is not known; known: " + ", ".join(_WORDS))
+                raise ValueError("is not known; known: " + ", ".join(FAULT_WORDS))
             fault = replace(fault, **{name: read(value.strip())})
         except ValueError as error:
             problems.append(

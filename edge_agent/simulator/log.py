@@ -41,7 +41,8 @@ class Served:
     """One request to a device and what it was given."""
 
     t_wall: WallNs
-    """Of the reply's last byte, or of the decision where nothing was sent."""
+    """When the reply's last bytes were handed over, so never after a reader has them; or of the
+    decision where nothing was sent."""
     t_mono: MonoNs
     asked: MonoNs
     """When the request was complete; the values are of this moment."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.clock import Clock
+from edge_agent.errors import EdgeAgentError
 from edge_agent.model import NS
 from edge_agent.simulator.device import SimDevice
 from edge_agent.simulator.pace import Chunks, LatenessReport
@@ -53,12 +54,16 @@ class SimulatedLine(Server):
         seed: int = 1,
         clock: Clock | None = None,
     ) -> None:
-        super().__init__(devices, seed=seed, log=log, clock=clock)
+        self._port = PtyPort(link)
+        try:
+            super().__init__(devices, seed=seed, log=log, clock=clock)
+        except EdgeAgentError:
+            self._port.unplug()
+            raise
         timing = Timing(baud=baud, bits_per_char=bits_per_char)
         self.line = RtuLine(self.slave, timing, Chunks(chunks), turnaround_ns)
         self._spin_ns = spin_ns
         """Busy waiting before each chunk is due: precise for measurements, and costs that much CPU."""
-        self._port = PtyPort(link)
 
     @property
     def path(self) -> str:
@@ -105,9 +110,11 @@ class SimulatedLine(Server):
         elif due is None and ports:
             self._port.release_exclusive()
         for chunk in self.line.take(self.clock.mono_ns(), self.clock.wall_ns()):
+            # The time before the write: after it the reader may run first, and its next request
+            # would seem to come too soon, or its value before it was served.
+            now, wall = self.clock.mono_ns(), self.clock.wall_ns()
             whole = self._port.write(chunk.data)
-            entry = self.line.written(chunk, self.clock.mono_ns(), self.clock.wall_ns(), whole)
-            self.add((entry,))
+            self.add((self.line.written(chunk, now, wall, whole),))
         self.add(self.line.decided())
 
     def _close_ports(self) -> None:

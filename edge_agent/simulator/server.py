@@ -39,8 +39,8 @@ class Server:
         self, devices: Iterable[SimDevice], *, seed: int, log: Path | None, clock: Clock | None
     ) -> None:
         self.clock: Clock = clock or SystemClock()
-        self.log = ServedLog(log)
         self.slave = Slave(devices, start=self.clock.mono_ns(), seed=seed)
+        self.log = ServedLog(log)
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._errands: list[_Errand] = []
         self._stopping = False

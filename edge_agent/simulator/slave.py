@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 
 from edge_agent.errors import InputError, Problem
@@ -56,11 +57,17 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class _Content:
-    """A reply before it is put in a frame."""
+class _Asked:
+    """A request without its envelope, and how to put a reply into one."""
 
+    unit_id: int
     pdu: bytes
-    entry: Entry
+    frame: Callable[[int, bytes], bytes]
+    """Unit id and PDU to the bytes that go out."""
+    echo: bytes
+    """The request as it was on the wire; empty by TCP."""
+    now: MonoNs
+    wall: WallNs
 
 
 class Slave:
@@ -79,8 +86,8 @@ class Slave:
 
     def rtu(self, frame: bytes, now: MonoNs, wall: WallNs) -> Reply | None:
         """The reply to a whole frame with a good CRC; None where no device here is meant."""
-        fault = self._fault(frame[0], now)
-        return self._reply(frame[0], frame[1:-2], wire.rtu_frame, frame, fault, now, wall)
+        asked = _Asked(frame[0], frame[1:-2], wire.rtu_frame, frame, now, wall)
+        return self._reply(asked, self._fault(frame[0], now))
 
     def tcp(self, request: wire.TcpRequest, now: MonoNs, wall: WallNs) -> Reply | None:
         fault = self._fault(request.unit_id, now)
@@ -89,76 +96,45 @@ class Slave:
         # Modbus TCP has no CRC: what comes nearest is a reply to another transaction.
         spoiled = fault is not None and fault.kind is FaultKind.BAD_CRC
         number = (request.transaction + 1) & 0xFFFF if spoiled else request.transaction
-
-        def frame(unit_id: int, pdu: bytes) -> bytes:
-            return wire.tcp_frame(number, unit_id, pdu)
-
-        return self._reply(request.unit_id, request.pdu, frame, b"", fault, now, wall)
+        frame = partial(wire.tcp_frame, number)
+        return self._reply(_Asked(request.unit_id, request.pdu, frame, b"", now, wall), fault)
 
     def _fault(self, unit_id: int, now: MonoNs) -> Fault | None:
         memory = self._memories.get(unit_id)
         return self.faults.pick(memory.device.name, now) if memory else None
 
-    def _reply(
-        self,
-        unit_id: int,
-        pdu: bytes,
-        frame: Callable[[int, bytes], bytes],
-        echo: bytes,
-        fault: Fault | None,
-        now: MonoNs,
-        wall: WallNs,
-    ) -> Reply | None:
-        memory = self._memories.get(unit_id)
+    def _reply(self, asked: _Asked, fault: Fault | None) -> Reply | None:
+        memory = self._memories.get(asked.unit_id)
         if memory is None:
             self.foreign += 1
             return None
-        content = self._content(memory, pdu, fault, now, wall)
+        pdu, entry = self._content(memory, asked, fault)
+        device = memory.device.name
         if fault is None:
-            sends: tuple[Send, ...] = (Send(0, frame(unit_id, content.pdu)),)
-            return Reply(sends=sends, entry=content.entry, device=memory.device.name)
-        spoiled = self._spoil(fault, unit_id, content.pdu, frame, is_rtu=bool(echo))
-        sends = self._play(fault, spoiled, echo)
+            return Reply(sends=(Send(0, asked.frame(asked.unit_id, pdu)),), entry=entry, device=device)
+        sends = self._play(fault, self._spoil(fault, asked, pdu), asked.echo)
         noise_ns = fault.burst_ns if fault.kind is FaultKind.BABBLE else 0
-        entry = _with_fault(content.entry, fault, sends)
-        return Reply(sends=sends, entry=entry, device=memory.device.name, fault=fault, noise_ns=noise_ns)
+        entry = _with_fault(entry, fault, sends)
+        return Reply(sends=sends, entry=entry, device=device, fault=fault, noise_ns=noise_ns)
 
-    def _content(
-        self, memory: Memory, pdu: bytes, fault: Fault | None, now: MonoNs, wall: WallNs
-    ) -> _Content:
-        device = memory.device
-        request = wire.parse_pdu(pdu)
-        function = pdu[0] if pdu else 0
+    def _content(self, memory: Memory, asked: _Asked, fault: Fault | None) -> tuple[bytes, Entry]:
+        """The PDU of the reply, and the entry for the log."""
+        request = wire.parse_pdu(asked.pdu)
+        function = asked.pdu[0] if asked.pdu else 0
         if isinstance(request, int):
-            detail = f"function {function}: exception {request}"
-            refused = Happened(t_wall=wall, t_mono=now, event="refused", device=device.name, detail=detail)
-            return _Content(wire.exception_pdu(function, request), refused)
+            return wire.exception_pdu(function, request), _refused(memory.device, asked, request)
         no_value = fault is not None and fault.kind is FaultKind.NO_VALUE
-        data = memory.read(request, (now - self.start) / NS, no_value=no_value)
+        data = memory.read(request, (asked.now - self.start) / NS, no_value=no_value)
         if fault and fault.kind is FaultKind.EXCEPTION:
             data = fault.code
-        refused_with = data if isinstance(data, int) else 0
-        entry = Served(
-            t_wall=wall,
-            t_mono=now,
-            asked=now,
-            unit=device.unit_id,
-            device=device.name,
-            area=request.area,
-            address=request.address,
-            count=request.count,
-            words="" if isinstance(data, int) else data.hex(),
-            answer=Answer.EXCEPTION if refused_with else Answer.VALUES,
-            code=refused_with,
-        )
+        entry = _served(memory.device, asked, request, data)
         if isinstance(data, int):
-            return _Content(wire.exception_pdu(function, data), entry)
-        return _Content(wire.values_pdu(request.area, data), entry)
+            return wire.exception_pdu(function, data), entry
+        return wire.values_pdu(request.area, data), entry
 
-    def _spoil(
-        self, fault: Fault, unit_id: int, pdu: bytes, frame: Callable[[int, bytes], bytes], is_rtu: bool
-    ) -> bytes:
+    def _spoil(self, fault: Fault, asked: _Asked, pdu: bytes) -> bytes:
         """The one frame of the reply, with what the fault does to its bytes."""
+        frame, unit_id, is_rtu = asked.frame, asked.unit_id, bool(asked.echo)
         match fault.kind:
             case FaultKind.WRONG_FUNCTION:
                 pdu = bytes((_OTHER_FUNCTION.get(pdu[0] & 0x7F, 3) | pdu[0] & 0x80,)) + pdu[1:]
@@ -208,6 +184,29 @@ class Slave:
     def noise(self, count: int) -> bytes:
         """Bytes of a babbling device."""
         return self._random.randbytes(count)
+
+
+def _refused(device: SimDevice, asked: _Asked, code: int) -> Happened:
+    """A request that is no read: there is no area to log it under."""
+    detail = f"request {asked.pdu.hex()}: exception {code}"
+    return Happened(t_wall=asked.wall, t_mono=asked.now, event="refused", device=device.name, detail=detail)
+
+
+def _served(device: SimDevice, asked: _Asked, request: wire.ReadPdu, data: bytes | int) -> Served:
+    """`data` is what is read, or the exception code."""
+    return Served(
+        t_wall=asked.wall,
+        t_mono=asked.now,
+        asked=asked.now,
+        unit=device.unit_id,
+        device=device.name,
+        area=request.area,
+        address=request.address,
+        count=request.count,
+        words="" if isinstance(data, int) else data.hex(),
+        answer=Answer.EXCEPTION if isinstance(data, int) else Answer.VALUES,
+        code=data if isinstance(data, int) else 0,
+    )
 
 
 def _with_fault(entry: Entry, fault: Fault, sends: tuple[Send, ...]) -> Entry:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.clock import Clock
-from edge_agent.errors import PortError
+from edge_agent.errors import EdgeAgentError, PortError
 from edge_agent.model import NS, MonoNs
 from edge_agent.simulator.device import SimDevice
 from edge_agent.simulator.log import Answer, Entry, Served
@@ -55,10 +55,14 @@ class SimulatedTcp(Server):
         seed: int = 1,
         clock: Clock | None = None,
     ) -> None:
-        super().__init__(devices, seed=seed, log=log, clock=clock)
+        self._listener = _listen(host, port)
+        try:
+            super().__init__(devices, seed=seed, log=log, clock=clock)
+        except EdgeAgentError:
+            self._listener.close()
+            raise
         self._delay_ns = delay_ns
         """From the request to its reply."""
-        self._listener = _listen(host, port)
         self.address: tuple[str, int] = self._listener.getsockname()[:2]
         self._connections: list[_Connection] = []
         self._due: list[_Due] = []
@@ -158,6 +162,8 @@ class SimulatedTcp(Server):
     def _send_due(self) -> None:
         while self._due and self._due[0].when <= self.clock.mono_ns():
             due = heapq.heappop(self._due)
+            if isinstance(due.entry, Served):
+                due.entry = due.entry.at(self.clock.mono_ns(), self.clock.wall_ns())
             try:
                 whole = due.to.socket.send(due.data) == len(due.data)
             except OSError:
@@ -168,9 +174,8 @@ class SimulatedTcp(Server):
 
     def _log(self, due: _Due, whole: bool) -> None:
         entry = due.entry
-        if isinstance(entry, Served):
-            entry = entry.at(self.clock.mono_ns(), self.clock.wall_ns())
-            entry = entry if whole else entry.answered(Answer.CUT)
+        if isinstance(entry, Served) and not whole:
+            entry = entry.answered(Answer.CUT)
         self.add((entry,))
 
     def _drop(self, connection: _Connection) -> None:

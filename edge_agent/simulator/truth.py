@@ -1,7 +1,7 @@
 """What the alarms should have said: from the scripted events, and from the values that were served.
 
 Pure. Two sources, because they answer two questions: what happened in the plant (`event_intervals`),
-and what a master could know of it from the replies it was given (`above`).
+and what a master could know of it from the replies it was given (`above`, `transitions`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from edge_agent.model import NS, MonoNs, PointDef
+from edge_agent.model import NS, AlarmDef, AlarmKind, MonoNs, PointDef
 from edge_agent.simulator.device import SimDevice
 from edge_agent.simulator.encode import value_of
 from edge_agent.simulator.log import Sample
@@ -90,3 +90,47 @@ def spells(
 def above(values: Sequence[Sample], point: PointDef, limit: float, deadband: float = 0.0) -> list[Spell]:
     """When the served values were above `limit`, until they fell to `limit - deadband` or below."""
     return list(spells(values, point, lambda value: value > limit, lambda value: value <= limit - deadband))
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    t_mono: MonoNs
+    active: bool
+    value: float
+    """The value that raised or cleared it."""
+
+
+def transitions(values: Sequence[Sample], point: PointDef, alarm: AlarmDef) -> list[Transition]:
+    """When `alarm` on the raw value must be raised and cleared by a master that got all `values`.
+
+    Written from what an alarm promises, not from the agent's code. Delays count from the first value
+    of a run that asks for the change; a master that missed polls in between decides later.
+    """
+    found: list[Transition] = []
+    active, since = False, None
+    for sample in values:
+        value = value_of(point, sample.words)
+        if value is None or isinstance(value, str):
+            continue
+        if _holds(alarm, value, alarm.deadband if active else 0.0) == active:
+            since = None
+            continue
+        since = sample.t_mono if since is None else since
+        if sample.t_mono - since >= (alarm.off_delay_ns if active else alarm.on_delay_ns):
+            active, since = not active, None
+            found.append(Transition(sample.t_mono, active, value))
+    return found
+
+
+def _holds(alarm: AlarmDef, value: float, slack: float) -> bool:
+    match alarm.kind:
+        case AlarmKind.ABOVE:
+            return value > alarm.high - slack
+        case AlarmKind.BELOW:
+            return value < alarm.low + slack
+        case AlarmKind.OUTSIDE:
+            return value > alarm.high - slack or value < alarm.low + slack
+        case AlarmKind.EQUALS:
+            return abs(value - alarm.low) <= slack
+        case AlarmKind.RATE_ABOVE:
+            raise ValueError("a rate depends on which polls were made: there is no truth of the log alone")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.errors import PortError
+from edge_agent.errors import EdgeAgentError, InputError, PortError
 from edge_agent.simulator import SimulatedLine, SimulatedTcp, wire
 from edge_agent.simulator.log import Answer, Happened, read
 from edge_agent.simulator.pty_port import PtyPort
@@ -193,6 +193,14 @@ def test_simulator_leaves_no_descriptor_and_no_thread_behind():
     for _ in range(3):
         with SimulatedLine([press()]) as line, SimulatedTcp([press()]):
             line.unplug()
+    with pytest.raises(EdgeAgentError):
+        SimulatedLine([press()], log=Path("/nonexistent/log"))
+    with pytest.raises(EdgeAgentError):
+        SimulatedLine([press()], link=Path("/proc/port"))
+    with pytest.raises(InputError):
+        SimulatedLine([press(), press()])
+    with pytest.raises(InputError):
+        SimulatedTcp([press(), press()])
     assert len(list(Path("/proc/self/fd").iterdir())) == before
     assert threading.active_count() == threads
 

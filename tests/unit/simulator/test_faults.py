@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import fields
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,15 @@ from hypothesis import strategies as st
 from edge_agent.errors import InputError
 from edge_agent.model import MonoNs
 from edge_agent.simulator.control import ControlFile, parse_control
-from edge_agent.simulator.faults import FAULT_HELP, Fault, FaultBook, FaultKind, parse_assignment, parse_fault
+from edge_agent.simulator.faults import (
+    FAULT_HELP,
+    FAULT_WORDS,
+    Fault,
+    FaultBook,
+    FaultKind,
+    parse_assignment,
+    parse_fault,
+)
 
 S = 1_000_000_000
 
@@ -79,8 +88,9 @@ def test_replacing_the_book_keeps_the_time_of_what_stays():
     assert book.in_force() == {}
 
 
-def test_every_kind_has_a_text():
+def test_every_kind_has_a_text_and_every_field_a_word():
     assert set(FAULT_HELP) == set(FaultKind)
+    assert {name for name, _ in FAULT_WORDS.values()} == {f.name for f in fields(Fault)} - {"kind"}
 
 
 faults = st.builds(

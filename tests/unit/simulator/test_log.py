@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.errors import InputError
-from edge_agent.model import Area, MonoNs, PointType, WallNs
+from edge_agent.model import AlarmDef, AlarmKind, Area, MonoNs, PointType, WallNs
 from edge_agent.simulator import log, truth
 from edge_agent.simulator.encode import encode
 from edge_agent.simulator.log import Answer, Entry, Happened, Sample, Served, ServedLog
@@ -157,3 +158,24 @@ def test_edges_told_piece_by_piece_are_those_told_at_once(cuts: list[int]):
     marks = [START, *(MonoNs(START + ms * 1_000_000) for ms in cuts), MonoNs(START + 60_000_000_000)]
     pieces = [edge for t0, t1 in pairwise(marks) for edge in truth.event_edges(machines, START, t0, t1)]
     assert pieces == truth.event_edges(machines, START, marks[0], marks[-1])
+
+
+def alarm(kind: AlarmKind = AlarmKind.ABOVE, **keys: Any) -> AlarmDef:
+    given: dict[str, Any] = {"low": 2.0, "high": 8.0, "deadband": 0.5}
+    return AlarmDef(name="a", device="press", point="pressure", kind=kind, **(given | keys))
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (alarm(), [(1, True), (4, False), (6, True)]),
+        (alarm(on_delay_ns=1), [(2, True), (4, False), (7, True)]),
+        (alarm(on_delay_ns=1, off_delay_ns=2), [(2, True)]),
+        (alarm(AlarmKind.BELOW), [(5, True), (6, False)]),
+        (alarm(AlarmKind.OUTSIDE), [(1, True), (4, False), (5, True)]),
+        (alarm(AlarmKind.EQUALS, low=9.0), [(2, True), (3, False), (6, True)]),
+    ],
+)
+def test_transitions_are_those_an_alarm_promises(made: AlarmDef, expected: list[tuple[int, bool]]):
+    served_values = values(7, 8.5, 9, 7.9, 7.5, 1, 9, 9, 9)
+    assert [(t.t_mono, t.active) for t in truth.transitions(served_values, PRESSURE, made)] == expected

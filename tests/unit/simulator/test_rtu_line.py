@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from edge_agent.model import MonoNs
 from edge_agent.simulator import wire
+from edge_agent.simulator.faults import Fault, FaultKind
 from edge_agent.simulator.log import Answer, Entry, Served
 from edge_agent.simulator.pace import Chunks
 from edge_agent.simulator.rtu_line import RtuLine
@@ -213,3 +214,34 @@ def test_idle_line_has_nothing_due():
     bench.say(request())
     bench.run(1000 * MS)
     assert bench.line.next_due() is None
+
+
+steps = st.one_of(
+    st.tuples(st.just("ask"), st.sampled_from([2, 9, 5]), st.integers(98, 104), st.integers(0, 3)),
+    st.tuples(st.just("noise"), st.binary(max_size=30)),
+    st.tuples(st.just("wait"), st.integers(0, 200_000_000)),
+    st.tuples(st.just("fault"), st.sampled_from(FaultKind)),
+    st.tuples(st.just("unplug")),
+)
+
+
+@given(st.lists(steps, max_size=30), st.sampled_from(Chunks), st.sampled_from([0, 1200, 19200, 115200]))
+def test_whatever_happens_each_request_is_logged_once_and_the_line_falls_silent(script, mode, baud):
+    bench = Bench(mode=mode, timing=wire.Timing(baud=baud))
+    for step in script:
+        match step:
+            case ("ask", unit_id, address, count):
+                bench.say(request(unit_id=unit_id, address=address, count=count))
+            case ("noise", data):
+                bench.say(data)
+            case ("wait", ns):
+                bench.run(ns)
+            case ("fault", kind):
+                bench.line.slave.faults.set("*", Fault(kind=kind, p=0.7))
+            case _:
+                bench.log += bench.line.cut(bench.now, WALL)
+    bench.line.slave.faults.clear()
+    bench.run(60_000 * MS)
+    assert bench.line.next_due() is None
+    here = bench.line.counts.requests - bench.line.slave.foreign
+    assert len(bench.log) == here

@@ -50,10 +50,10 @@ def test_example_of_the_documentation_loads_and_has_what_it_says():
 
 
 def test_documentation_names_every_signal_and_every_fault():
-    from edge_agent.simulator.faults import _WORDS, FaultKind
+    from edge_agent.simulator.faults import FAULT_WORDS, FaultKind
 
     text = DOCS.read_text()
-    for word in (*SIGNAL.keys, *FaultKind, *_WORDS):
+    for word in (*SIGNAL.keys, *FaultKind, *FAULT_WORDS):
         assert f"`{word}`" in text, word
 
 
