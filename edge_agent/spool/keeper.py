@@ -1,0 +1,256 @@
+"""The writer thread's policy: what to do when the disk is full, fails, or is gone, and keeping house.
+
+Owns the decision to live in memory. Bytes and files are the business of `StreamLog`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from edge_agent.counters import Counters, declare
+from edge_agent.model import NS, MonoNs, SpoolDef
+from edge_agent.records.values import ALARM, EVENT, SAMPLE, STREAMS, SUMMARY, Loss, LossReason
+from edge_agent.spool import hints, space
+from edge_agent.spool import segment as seg
+from edge_agent.spool.births import Births
+from edge_agent.spool.files import Files
+from edge_agent.spool.lossbook import LossBook, join
+from edge_agent.spool.recovery import read_salvaging
+from edge_agent.spool.segment import Scan
+from edge_agent.spool.slots import SlotFile
+from edge_agent.spool.state import Segment
+from edge_agent.spool.stream import StreamLog
+
+SPOOL_ERRORS = declare("spool_errors", "disk operations that failed", "operation")
+SPOOL_LOST = declare("spool_lost", "records lost in or before the spool, all declared", "stream", "reason")
+SPOOL_EVICTED = declare("spool_evicted", "segments given up for space", "stream")
+
+RETRY_NS = 5 * NS
+"""How long the spool lives in memory before it tries the disk again."""
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_ATTEMPTS = 8
+"""Segments given up for one write at most; then the disk is taken for unusable."""
+_FREE_STEPS = 4
+"""Segments given up for `min_free_bytes` at one commit at most: another program fills the disk faster
+than we could ever make room, and it may stop."""
+# START is in `event` and durable before anything else of its epoch.
+_ORDER = (EVENT, ALARM, SUMMARY, SAMPLE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    max_bytes: int = 512 << 20
+    min_free_bytes: int = 64 << 20
+    memory_bytes: int = 4 << 20
+    """Records held in memory at most: what is not durable yet, or all there is without a disk."""
+
+    @classmethod
+    def of(cls, spool: SpoolDef) -> Self:
+        return cls(max_bytes=spool.max_bytes, min_free_bytes=spool.min_free_bytes)
+
+
+class Keeper:
+    """One per spool."""
+
+    def __init__(
+        self, path: Path, files: Files, limits: Limits, counters: Counters,
+        logs: Mapping[str, StreamLog], births: Births, book: LossBook, cursors: SlotFile,
+    ) -> None:  # fmt: skip
+        self.down = False
+        """Nothing goes to the disk: the spool lives in memory."""
+        self.problem = ""
+        """The last disk operation that failed; empty once the disk works again."""
+        self.undeclared: list[Loss] = []
+        self._path = path
+        self._files = files
+        self._limits = limits
+        self._counters = counters
+        self._logs = logs
+        self._births = births
+        self._book = book
+        self._cursors = cursors
+        self._saved_cursors = b""
+        self._retry_at: MonoNs | None = None
+
+    @property
+    def bytes_used(self) -> int:
+        return self._births.bytes_used + sum(log.bytes_used for log in self._logs.values())
+
+    # --- to the disk ------------------------------------------------------------------------------
+
+    def store(self) -> bool:
+        """Hand everything held to the system; false if the disk does not take it."""
+        return not self.down and all(self._try(log, log.write) for log in self._in_order())
+
+    def sync(self, stream: str) -> None:
+        """Make a stream durable, after a failure in a new file."""
+        log = self._logs[stream]
+        if self.down or not (log.dirty or log.held):
+            return
+
+        def write_and_sync() -> None:
+            log.write()
+            log.sync()
+
+        self._try(log, write_and_sync)
+        self._book.settle(log.declared)
+        log.declared.clear()
+
+    def retry(self, now: MonoNs) -> None:
+        """Try a disk that failed again, every `RETRY_NS`."""
+        if not self.down:
+            return
+        if self._retry_at is None:
+            self._retry_at = MonoNs(now + RETRY_NS)
+        elif now >= self._retry_at:
+            self.down, self._retry_at = False, None
+            if self.prepare() and self.store():
+                self.problem = ""
+
+    def prepare(self) -> bool:
+        """Directories, and files whose size a full disk must not be needed for."""
+        try:
+            for folder in (self._path, *(self._path / name for name in (*STREAMS, "births", "quarantine"))):
+                self._files.make_dirs(folder)
+            self._book.prepare()
+        except OSError as error:
+            self.failed("prepare", error)
+            self.down = True
+        return not self.down
+
+    def failed(self, operation: str, error: OSError) -> None:
+        self._counters.get(SPOOL_ERRORS, operation).add()
+        self.problem = f"{operation}: {error.strerror or error}"
+
+    def _in_order(self) -> Iterable[StreamLog]:
+        return (self._logs[stream] for stream in _ORDER)
+
+    def _try(self, log: StreamLog, action: Callable[[], None]) -> bool:
+        """Births first, then `action`; on a full disk make room, after another failure once in a new
+        file, then live in memory."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                self._births.store()
+                action()
+                return True
+            except OSError as error:
+                self.failed("write", error)
+                log.abandon()
+                full = error.errno in _FULL
+                if (full and not self.evict()) or (not full and attempt):
+                    break
+        self.down = True
+        return False
+
+    # --- space ------------------------------------------------------------------------------------
+
+    def make_room(self, incoming: int) -> None:
+        """Give up segments until `incoming` bytes fit the spool's limit."""
+        while self.bytes_used + incoming > self._limits.max_bytes and self.evict():
+            pass
+
+    def bound_memory(self) -> None:
+        """Without a disk, the oldest of the lowest class goes."""
+        lost: list[Loss] = []
+        held = sum(log.held_bytes for log in self._logs.values())
+        for stream in STREAMS:
+            log = self._logs[stream]
+            while held > self._limits.memory_bytes and log.held:
+                held -= log.held_bytes
+                for loss in log.drop_held():
+                    if lost and (lost[-1].stream, lost[-1].to_seq) == (stream, loss.from_seq - 1):
+                        lost[-1] = join(lost[-1], loss)
+                    else:
+                        lost.append(loss)
+                held += log.held_bytes
+        self.note(lost)
+
+    def evict(self, *, active_too: bool = True) -> bool:
+        """Give up one segment; false if there is none to give."""
+        victim = space.choose(self._logs, active_too=active_too)
+        if victim is None:
+            return False
+        log = self._logs[victim.stream]
+        segment = log.segments[victim.place]
+        if victim.place:
+            return self._remove_between(log, segment)
+        self._counters.get(SPOOL_EVICTED, victim.stream).add()
+        if not victim.acked:
+            self.note(space.losses(log, 0, self._look_at(segment), LossReason.EVICTED))
+        self._unlink(log.remove_oldest())
+        return True
+
+    def note(self, losses: Sequence[Loss]) -> None:
+        """Remember losses on disk, before what they concern is gone, until they are declared."""
+        if not losses:
+            return
+        for loss in losses:
+            self._counters.get(SPOOL_LOST, loss.stream, loss.reason).add(loss.count)
+        self.undeclared.extend(losses)
+        try:
+            self._book.note(losses)
+        except OSError as error:
+            self.failed("note loss", error)
+
+    def keep_house(self) -> None:
+        """Acknowledged segments, limits, births, cursors."""
+        for log in self._logs.values():
+            while log.reapable():
+                self._unlink(log.remove_oldest())
+        self.make_room(0)
+        self._keep_free()
+        referred = {segment.dict_hash for log in self._logs.values() for segment in log.segments}
+        referred |= {record.dict_hash for log in self._logs.values() for record in log.held}
+        if None not in referred:
+            self._births.keep(frozenset(key for key in referred if key))
+        self.save_cursors(sync=False)
+
+    def save_cursors(self, *, sync: bool) -> None:
+        content = hints.encode(self._logs.values())
+        if content == self._saved_cursors and not sync:
+            return
+        try:
+            self._cursors.store(content, sync=sync)
+            self._saved_cursors = content
+        except OSError as error:
+            self.failed("cursors", error)
+
+    def _keep_free(self) -> None:
+        with contextlib.suppress(OSError):
+            for _ in range(_FREE_STEPS):
+                free = self._files.free_bytes(self._path)
+                if free >= self._limits.min_free_bytes or not self.evict(active_too=False):
+                    return
+
+    def _remove_between(self, log: StreamLog, segment: Segment) -> bool:
+        """Free an acknowledged segment but leave its name, so that it is not taken for damage."""
+        gone = segment.path.with_suffix(".gone")
+        try:
+            self._files.rename(segment.path, gone)
+            self._files.empty(gone)
+        except OSError as error:
+            self.failed("remove", error)
+            return False
+        log.mark_gone(segment, gone)
+        return True
+
+    def _unlink(self, segment: Segment) -> None:
+        try:
+            self._files.unlink(segment.path)
+        except OSError as error:
+            # It stays and is sent once more after the next start.
+            self.failed("remove", error)
+
+    def _look_at(self, segment: Segment) -> Scan:
+        """The times of what a segment holds, for the declaration of its loss."""
+        if segment.index and segment.index.t0_ns:
+            return segment.index
+        try:
+            return seg.scan(read_salvaging(self._files, segment.path, segment.size), segment.identity)
+        except OSError:
+            return Scan()

@@ -1,0 +1,247 @@
+"""The spool as its two users see it: the writer thread's and the uplink thread's calls, and opening.
+
+The package's docstring states the invariants. What to do when the disk fails is in `keeper`, bytes are
+in `segment`, one stream's files in `stream`, reading in `reading`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_agent.counters import Counters, declare
+from edge_agent.errors import SpoolError
+from edge_agent.model import MonoNs
+from edge_agent.records.values import STREAMS, EncodedRecord, Item, Kind, Loss, Mark, Recovery
+from edge_agent.spool import hints, recovery, space
+from edge_agent.spool import segment as seg
+from edge_agent.spool.births import Birth, Births
+from edge_agent.spool.files import Files, OsFiles
+from edge_agent.spool.keeper import Keeper, Limits
+from edge_agent.spool.lossbook import LossBook
+from edge_agent.spool.reading import Reader
+from edge_agent.spool.recovery import Found
+from edge_agent.spool.slots import SlotFile
+from edge_agent.spool.state import StoredRecord, Stretch
+from edge_agent.spool.stream import StreamLog
+
+SPOOL_QUARANTINED = declare("spool_quarantined", "files set aside because they could not be understood")
+SPOOL_TORN = declare("spool_torn_bytes", "bytes of unfinished frames found at the end of a stream")
+
+_CURSOR_BYTES = 16 << 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """For the status socket."""
+
+    bytes_used: int
+    max_bytes: int
+    memory_only: bool
+    """The disk is unusable and records live in memory: said aloud, because a restart loses them."""
+    problem: str
+    """The last disk operation that failed; empty while all is well."""
+    unacked: dict[str, int]
+    """Records per stream that are neither acknowledged nor lost."""
+
+
+class Spool:
+    """Opened once per run. One writer thread, one reader thread; `stats` from any."""
+
+    def __init__(
+        self, path: Path, epoch: bytes, *, limits: Limits, counters: Counters, files: Files | None = None
+    ) -> None:
+        """Open for a run with a fresh random `epoch` of 8 bytes. SpoolError only if another process
+        uses it or the path is no directory; a disk that cannot be written means a spool in memory."""
+        self.epoch = epoch
+        self._path = path
+        self._files = files or OsFiles()
+        self._lock = threading.Lock()
+        self._limits = limits
+        self._logs: dict[str, StreamLog] = {}
+        self._births = Births(self._files, path / "births")
+        self._book = LossBook(self._files, path / "losses")
+        self._cursors = SlotFile(self._files, path / "cursors", _CURSOR_BYTES)
+        self._keeper = Keeper(
+            path, self._files, limits, counters, self._logs, self._births, self._book, self._cursors
+        )
+        self._reader = Reader(self._logs, self._files, self._lock, self._keeper.failed)
+        self._lock_fd = self._take_lock()
+        self._keeper.undeclared += self._book.load()
+        self._keeper.prepare()
+        self.recovery: Recovery = self._recover(counters)
+
+    # --- writer thread ----------------------------------------------------------------------------
+
+    def append(self, items: Iterable[Item]) -> None:
+        """Take records, per stream in the order of their seq. They can be read from here on and (the
+        disk willing) outlive a killed process; `commit` makes them durable. A disk that fails is no
+        error here; ValueError for a record of another epoch or out of order."""
+        items = list(items)
+        records = [item for item in items if isinstance(item, EncodedRecord)]
+        self._keeper.make_room(sum(len(record.data) + seg.FRAME_BYTES for record in records))
+        for record in records:
+            self._logs[record.stream].hold(record)
+            if record.kind == Kind.BIRTH:
+                self._births.add(record)
+        if self._keeper.store():
+            for item in items:
+                if isinstance(item, Mark):
+                    self._mark(item)
+        self._keeper.bound_memory()
+
+    def commit(self, now: MonoNs, streams: Sequence[str] | None = None) -> None:
+        """Make what was appended durable. Without `streams` (once per commit interval) also keep house:
+        limits, acknowledged segments, cursors, a disk that may have come back."""
+        if streams is None:
+            self._keeper.retry(now)
+        for stream in ("event", *(s for s in reversed(STREAMS) if s != "event")):
+            if streams is None or stream in streams:
+                self._keeper.sync(stream)
+        if streams is None:
+            self._keeper.keep_house()
+
+    def take_losses(self) -> list[Loss]:
+        """Losses since the last call (after opening: those an earlier run left undeclared). Each is to
+        be declared by a GAP record, see `RecordWriter.gaps`."""
+        self._keeper.note(self._reader.take_losses())
+        taken = list(self._keeper.undeclared)
+        self._keeper.undeclared.clear()
+        return taken
+
+    def note_losses(self, losses: Sequence[Loss]) -> None:
+        """Losses that happened before the spool (a full queue): kept until they are declared."""
+        self._keeper.note(losses)
+
+    def close(self, now: MonoNs) -> None:
+        """Commit, make the cursors durable, let go of the lock."""
+        self.commit(now)
+        self._keeper.save_cursors(sync=True)
+        for log in self._logs.values():
+            with contextlib.suppress(OSError):
+                log.close()
+        self._book.close()
+        self._cursors.close()
+        if self._lock_fd is not None:
+            self._files.close(self._lock_fd)
+            self._lock_fd = None
+
+    # --- uplink thread ----------------------------------------------------------------------------
+
+    def read(
+        self, stream: str, position: int = 0, *, end: int | None = None, max_records: int = 64,
+        max_bytes: int = 64 << 10,
+    ) -> list[StoredRecord]:  # fmt: skip
+        """The next unacknowledged records from `position` to before `end`, oldest first; empty when
+        there are none. Damage met on the way is skipped and declared."""
+        return self._reader.read(stream, position, end, max_records, max_bytes)
+
+    def read_one(self, epoch: bytes, stream: str, seq: int) -> bytes | None:
+        """One unacknowledged record by its identity; None if it is not there (any more)."""
+        position = self.position(epoch, stream, seq)
+        if position is None:
+            return None
+        found = self.read(stream, position, end=position + 1, max_records=1)
+        return found[0].data if found else None
+
+    def position(self, epoch: bytes, stream: str, seq: int) -> int | None:
+        """Where a record stands in its stream; None if nothing of its epoch is stored."""
+        with self._lock:
+            return self._logs[stream].position_of(epoch, seq)
+
+    def tail(self, stream: str) -> int:
+        """The position the next record of a stream will get: what is below was there before."""
+        return self._logs[stream].tail
+
+    def last_seq(self, stream: str) -> int:
+        """The last seq of this epoch, 0 for none."""
+        log = self._logs[stream]
+        return log.tail - 1 - log.base
+
+    def ack(self, stream: str, positions: Iterable[int]) -> None:
+        """These will not be asked for again; unknown or acknowledged ones are no error."""
+        log = self._logs[stream]
+        with self._lock:
+            for position in positions:
+                if 0 < position < log.tail:
+                    log.acks.add(position, position)
+
+    def unacked(self, stream: str) -> list[Stretch]:
+        """What is neither acknowledged nor known to be lost, oldest first, by epoch."""
+        with self._lock:
+            return self._logs[stream].unacked()
+
+    def births(self) -> list[Birth]:
+        """BIRTH records to publish before data: older dictionaries still referred to, the current one
+        last."""
+        return self._births.list()
+
+    # --- any thread -------------------------------------------------------------------------------
+
+    def stats(self) -> Stats:
+        counts = {stream: sum(s.last - s.first + 1 for s in self.unacked(stream)) for stream in STREAMS}
+        return Stats(
+            bytes_used=self._keeper.bytes_used,
+            max_bytes=self._limits.max_bytes,
+            memory_only=self._keeper.down,
+            problem=self._keeper.problem,
+            unacked=counts,
+        )
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _mark(self, mark: Mark) -> None:
+        log = self._logs[mark.stream]
+        try:
+            log.mark(mark)
+        except OSError as error:
+            self._keeper.failed("write", error)
+            log.abandon()
+
+    def _take_lock(self) -> int | None:
+        path = self._path / "lock"
+        try:
+            self._files.make_dirs(self._path)
+            fd = self._files.lock(path, str(os.getpid()))
+        except (NotADirectoryError, FileExistsError):
+            raise SpoolError(f"spool {self._path}: not a directory\n    hint: see [spool] path") from None
+        except OSError as error:
+            # Read-only or forbidden: nobody can write here, so there is nothing to protect.
+            self._keeper.failed("lock", error)
+            return None
+        if fd is None:
+            owner = ""
+            with contextlib.suppress(OSError):
+                owner = self._files.read(path).decode(errors="replace").strip()
+            raise SpoolError(
+                f"spool {self._path}: in use by process {owner or 'unknown'}\n"
+                "    hint: another edge-agent runs with this spool; stop it or give this one its own path"
+            )
+        return fd
+
+    def _recover(self, counters: Counters) -> Recovery:
+        found = {stream: self._find(stream) for stream in STREAMS}
+        for stream, one in found.items():
+            counters.get(SPOOL_QUARANTINED).add(one.quarantined)
+            counters.get(SPOOL_TORN).add(one.newest.torn_bytes)
+            self._logs[stream] = StreamLog(
+                stream, self._path / stream, self._files, self._lock,
+                space.segment_bytes(self._limits.max_bytes), self.epoch, one.segments, one.tail,
+            )  # fmt: skip
+        hints.apply(self._cursors.load(), self._logs)
+        for stream, one in found.items():
+            if one.segments:
+                self._reader.lose_damage(self._logs[stream], one.segments[-1], one.newest, one.newest.end_seq)
+        counters.get(SPOOL_QUARANTINED).add(self._births.load())
+        return recovery.recover(found)
+
+    def _find(self, stream: str) -> Found:
+        try:
+            return recovery.find_stream(self._files, self._path / stream, stream, self._path / "quarantine")
+        except OSError as error:
+            self._keeper.failed("open", error)
+            return Found()

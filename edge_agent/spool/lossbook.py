@@ -1,0 +1,102 @@
+"""Losses that no durable record declares yet, kept on disk so that none is forgotten.
+
+A loss is written here before what it concerns is removed, and taken out once the GAP record that
+declares it is durable. What a power cut leaves in the book is declared by the next run: at worst a
+gap is declared twice, which is harmless, never not at all. The file has its size from the beginning,
+so a full disk cannot keep a loss from being noted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from edge_agent.errors import RecordError
+from edge_agent.model import WallNs
+from edge_agent.records.pack import pack, unpack
+from edge_agent.records.values import Loss
+from edge_agent.spool.files import Files
+from edge_agent.spool.slots import SlotFile
+
+_SLOT_BYTES = 8192
+MAX_ENTRIES = 96
+"""So many fit a slot whatever their numbers are."""
+
+
+class LossBook:
+    """One thread."""
+
+    def __init__(self, files: Files, path: Path) -> None:
+        self._slots = SlotFile(files, path, _SLOT_BYTES)
+        self._losses: list[Loss] = []
+
+    def load(self) -> list[Loss]:
+        """What an earlier run left undeclared. A damaged book is an empty one."""
+        content = self._slots.load()
+        if content:
+            with contextlib.suppress(RecordError, TypeError, ValueError):
+                self._losses = [_decode(row) for row in unpack(content)]
+        return list(self._losses)
+
+    def prepare(self) -> None:
+        """Give the file its size while there is room; OSError if there is none."""
+        self._slots.store(self._encoded(), sync=True)
+        self._slots.store(self._encoded(), sync=True)
+
+    def note(self, losses: Iterable[Loss]) -> None:
+        """Remember losses before they happen; OSError if the disk did not take them (they are then
+        remembered in memory only)."""
+        self._losses.extend(losses)
+        while len(self._losses) > MAX_ENTRIES:
+            self._merge()
+        self._slots.store(self._encoded(), sync=True)
+
+    def settle(self, declared: Iterable[Loss]) -> None:
+        """Records that declare these are durable. Not synced: to declare again is harmless."""
+        done = set(declared)
+        if any(loss in done for loss in self._losses):
+            self._losses = [loss for loss in self._losses if loss not in done]
+            with contextlib.suppress(OSError):
+                self._slots.store(self._encoded(), sync=False)
+
+    def close(self) -> None:
+        self._slots.close()
+
+    def _encoded(self) -> bytes:
+        return pack(
+            [[x.epoch, x.stream, x.from_seq, x.to_seq, x.count, x.reason, x.t0, x.t1] for x in self._losses]
+        )
+
+    def _merge(self) -> None:
+        """Too many to keep apart: the oldest joins the next of its stream, covering both."""
+        first = self._losses.pop(0)
+        for place, other in enumerate(self._losses):
+            if (other.epoch, other.stream) == (first.epoch, first.stream):
+                self._losses[place] = join(first, other)
+                return
+
+
+def join(a: Loss, b: Loss) -> Loss:
+    """One loss that covers two of one stream."""
+    return Loss(
+        epoch=a.epoch,
+        stream=a.stream,
+        from_seq=min(a.from_seq, b.from_seq),
+        to_seq=max(a.to_seq, b.to_seq),
+        count=a.count + b.count,
+        reason=a.reason,
+        t0=min((t for t in (a.t0, b.t0) if t is not None), default=None),
+        t1=max((t for t in (a.t1, b.t1) if t is not None), default=None),
+    )
+
+
+def _decode(row: Any) -> Loss:
+    epoch, stream, from_seq, to_seq, count, reason, t0, t1 = row
+    if type(epoch) is not bytes or type(stream) is not str or not 1 <= from_seq <= to_seq:
+        raise RecordError("not a loss")
+    return Loss(
+        epoch, stream, from_seq, to_seq, int(count), str(reason),
+        None if t0 is None else WallNs(t0), None if t1 is None else WallNs(t1),
+    )  # fmt: skip

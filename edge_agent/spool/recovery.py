@@ -1,0 +1,153 @@
+"""What an earlier run left behind: segments found, damage set aside, how far it came.
+
+Nothing here stops a start. State comes from names and contents: the header of every segment and the
+whole of the newest one of each stream are read; older ones are checked when they are delivered or
+given up. A file that cannot be understood goes to quarantine/, which is bounded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edge_agent.model import WallNs
+from edge_agent.records.values import ALARM, EVENT, SAMPLE, SUMMARY, Kind, Recovery
+from edge_agent.spool import segment as seg
+from edge_agent.spool.files import Files
+from edge_agent.spool.segment import HEADER_BYTES, Header, Scan
+from edge_agent.spool.state import Segment
+
+QUARANTINE_FILES = 16
+_PAGE = 4096
+
+
+@dataclass(slots=True)
+class Found:
+    """One stream as it was found."""
+
+    segments: list[Segment] = field(default_factory=list)
+    """Oldest first."""
+    newest: Scan = field(default_factory=Scan)
+    quarantined: int = 0
+
+    @property
+    def tail(self) -> int:
+        """The first position that nothing was ever stored at."""
+        if not self.segments:
+            return 1
+        return self.segments[-1].identity.base + self.newest.end_seq + 1
+
+
+def find_stream(files: Files, folder: Path, stream: str, quarantine: Path) -> Found:
+    """Take stock of one stream's folder."""
+    found = Found()
+    by_position: dict[int, Segment] = {}
+    until_ns = 0
+    for name in files.list_dir(folder):
+        path = folder / name
+        looked = _look(files, path, stream)
+        if looked is None:
+            found.quarantined += set_aside(files, path, quarantine)
+            continue
+        segment, header = looked
+        first = segment.identity.first_position
+        if (other := by_position.get(first)) is not None:
+            # Two files for one stretch: the one under its own name is the original.
+            keep, drop = (segment, other) if segment.path.name == segment.identity.name else (other, segment)
+            by_position[first] = keep
+            found.quarantined += set_aside(files, drop.path, quarantine)
+            continue
+        by_position[first] = segment
+        if first == max(by_position) and header:
+            until_ns = header.until_ns
+    found.segments = [by_position[first] for first in sorted(by_position)]
+    if found.segments:
+        newest = found.segments[-1]
+        found.newest = seg.scan(read_salvaging(files, newest.path, newest.size), newest.identity)
+        found.newest.until_ns = found.newest.until_ns or until_ns
+        newest.index = found.newest
+    return found
+
+
+def recover(streams: dict[str, Found]) -> Recovery:
+    """The facts for the next run's START.
+
+    `certain` takes the last `until` written, not the largest: after the wall clock was set back, the
+    largest would claim time that was not observed. Streams without any `until` were not in use; a
+    stream in use has one from the beginning of its epoch, because it opens with an empty record.
+    """
+    epoch = b""
+    # START is durable before anything else of its epoch, so `event` knows best.
+    for stream in (EVENT, ALARM, SUMMARY, SAMPLE):
+        if streams[stream].segments:
+            epoch = streams[stream].segments[-1].identity.epoch
+            break
+    if not epoch:
+        return Recovery()
+    of_epoch = {
+        stream: found.newest
+        for stream, found in streams.items()
+        if found.segments and found.segments[-1].identity.epoch == epoch
+    }
+    certain = {stream: WallNs(scan.until_ns) for stream, scan in of_epoch.items() if scan.until_ns}
+    last = of_epoch[EVENT].last if EVENT in of_epoch else None
+    return Recovery(
+        epoch=epoch,
+        last={stream: of_epoch[stream].end_seq if stream in of_epoch else 0 for stream in streams},
+        certain=certain,
+        certain_until=min(certain.values(), default=None),
+        clean=last is not None and last.kind == Kind.STOP,
+    )
+
+
+def read_salvaging(files: Files, path: Path, size: int) -> bytes:
+    """A whole file; pages the device cannot read come as zeros. FileNotFoundError if it is gone."""
+    try:
+        return files.read(path)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+    pages = []
+    for at in range(0, size, _PAGE):
+        try:
+            pages.append(files.read(path, at, _PAGE))
+        except OSError:
+            pages.append(bytes(_PAGE))
+    return b"".join(pages)
+
+
+def set_aside(files: Files, path: Path, quarantine: Path) -> int:
+    """Move a file out of the way; 1 if it is gone from its place. The oldest in quarantine give way."""
+    try:
+        files.make_dirs(quarantine)
+        names = files.list_dir(quarantine)
+        for name in names[: max(0, len(names) - QUARANTINE_FILES + 1)]:
+            files.unlink(quarantine / name)
+        files.rename(path, quarantine / f"{path.parent.name}-{path.name}")
+    except OSError:
+        # Read-only or full: it stays where it is and is passed over again next time.
+        return 0
+    return 1
+
+
+def _look(files: Files, path: Path, stream: str) -> tuple[Segment, Header | None] | None:
+    """The segment a file is, by its header or else by its name; None if it is none."""
+    named = seg.parse_name(stream, path.name)
+    if path.suffix == ".gone" and named:
+        with contextlib.suppress(OSError):
+            files.empty(path)
+        return Segment(named, path, b"", 0, gone=True), None
+    try:
+        data, size = files.read(path, 0, HEADER_BYTES), files.size(path)
+    except OSError:
+        data, size = b"", 0
+    header = seg.decode_header(data)
+    if header and header.identity.stream == stream:
+        return Segment(header.identity, path, header.dict_hash, size), header
+    if header or named is None or seg.is_newer_format(data):
+        return None
+    return Segment(named, path, None, size), None

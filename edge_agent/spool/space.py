@@ -1,0 +1,61 @@
+"""Which segment is given up next. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edge_agent.model import WallNs
+from edge_agent.records.values import ALARM, EVENT, SAMPLE, SUMMARY, Loss
+from edge_agent.spool.segment import Scan
+from edge_agent.spool.state import StreamState
+
+MIN_SEGMENT_BYTES = 64 << 10
+MAX_SEGMENT_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Victim:
+    """The segment at `place` of a stream."""
+
+    stream: str
+    place: int
+    acked: bool
+
+
+def segment_bytes(max_bytes: int) -> int:
+    """Small spools have small segments, so that one eviction never costs a large share."""
+    return max(MIN_SEGMENT_BYTES, min(MAX_SEGMENT_BYTES, max_bytes // 32))
+
+
+def choose(streams: Mapping[str, StreamState], *, active_too: bool = True) -> Victim | None:
+    """Acknowledged segments first; then the oldest whole segment of the lowest class. The newest ones
+    of the measurements follow before anything of event and alarm is touched: those hold the records
+    that declare losses. The newest of event and alarm are never given up."""
+    for stream, state in streams.items():
+        if (place := state.acked_between()) is not None:
+            return Victim(stream, place, acked=True)
+    order = [(SAMPLE, 2), (SUMMARY, 2), (SAMPLE, 1), (SUMMARY, 1), (EVENT, 2), (ALARM, 2)]
+    for stream, least in order:
+        if least == 1 and not active_too:
+            continue
+        if len(streams[stream].segments) >= least:
+            return Victim(stream, 0, acked=streams[stream].acks.covers(*streams[stream].bounds(0)))
+    return None
+
+
+def losses(state: StreamState, place: int, found: Scan, reason: str) -> list[Loss]:
+    """What removing a segment loses: its unacknowledged records, by ranges."""
+    base, epoch = state.segments[place].identity.base, state.segments[place].identity.epoch
+    return [
+        Loss(
+            epoch, state.stream, first - base, last - base, last - first + 1, reason,
+            wall(found.t0_ns), wall(found.t1_ns),
+        )
+        for first, last in state.acks.missing(*state.bounds(place))
+    ]  # fmt: skip
+
+
+def wall(ns: int) -> WallNs | None:
+    """0 stands for an unknown time in segments."""
+    return WallNs(ns) if ns else None

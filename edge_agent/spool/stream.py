@@ -1,0 +1,229 @@
+"""One stream's log on disk: appending, syncing, rolling, giving up space. The writer thread's part.
+
+No policy here: an OSError goes up to the spool, which calls `abandon` and decides. State that readers
+look at changes under the lock the spool hands in; files are written, synced and removed without it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from array import array
+from itertools import islice
+from pathlib import Path
+
+from edge_agent.model import WallNs
+from edge_agent.records.values import EncodedRecord, Loss, LossReason, Mark
+from edge_agent.spool import segment as seg
+from edge_agent.spool.files import Files
+from edge_agent.spool.segment import FRAME_BYTES, Frame, Header, Identity, Scan
+from edge_agent.spool.state import Segment, StreamState
+
+
+class StreamLog(StreamState):
+    """`hold` takes a record and never fails; `write` and `sync` bring what is held to the disk."""
+
+    def __init__(
+        self, stream: str, folder: Path, files: Files, lock: threading.Lock, segment_bytes: int,
+        epoch: bytes, segments: list[Segment], tail: int,
+    ) -> None:  # fmt: skip
+        super().__init__(stream, epoch, segments, tail)
+        self.folder = folder
+        self.held_bytes = 0
+        self.bytes_used = sum(segment.size for segment in segments)
+        self.dirty = False
+        self.declared: list[Loss] = []
+        """Losses whose GAP record has become durable; the spool takes them out."""
+        self._files = files
+        self._lock = lock
+        self._segment_bytes = segment_bytes
+        self._fd: int | None = None
+        self._unnamed = False
+        """The active file's name may not be durable yet."""
+        self._written = 0
+        """How many of `held`, from the left, stand in the active file."""
+        # Last seq of this epoch accounted for in files, last `until`; and both durably so.
+        self._seq = self._synced_seq = 0
+        self._until = self._synced_until = WallNs(0)
+
+    @property
+    def unwritten(self) -> bool:
+        return self._written < len(self.held)
+
+    def hold(self, record: EncodedRecord) -> None:
+        """Take a record; from here on readers see it. ValueError if it is not of this epoch or not
+        behind the last one."""
+        position = self.base + record.seq
+        if record.epoch != self.epoch or position < self.tail:
+            raise ValueError(f"record {record.stream} {record.seq} is not the next of this epoch")
+        with self._lock:
+            # What was dropped on its way here is nothing to wait for.
+            self.acks.add(self.tail, position - 1)
+            self.held.append(record)
+            self.held_bytes += len(record.data) + FRAME_BYTES
+            self.tail = position + 1
+
+    def write(self) -> None:
+        """Hand everything held to the system: a killed process loses none of it."""
+        while self.unwritten:
+            active = self._room_for(self.held[self._written].dict_hash, self.held[self._written].t0_ns)
+            frames, seqs, offsets, at = [], array("Q"), array("I"), active.size
+            for record in islice(self.held, self._written, None):
+                if seqs and (at > self._segment_bytes or not _fits(active, record.dict_hash)):
+                    break
+                data = self._frames(active, record)
+                at += len(data)
+                seqs.append(record.seq)
+                offsets.append(at - FRAME_BYTES - len(record.data))
+                frames.append(data)
+            self._put(frames)
+            self.dirty = True
+            with self._lock:
+                assert active.index is not None
+                active.index.seqs.extend(seqs)
+                active.index.offsets.extend(offsets)
+            self._written += len(seqs)
+
+    def mark(self, mark: Mark) -> None:
+        """Note that a quiet stream is observed up to here. Goes to the system, but is not synced for
+        its own sake: after a power cut an older time is true as well."""
+        if self._fd is None or self.unwritten:
+            return
+        active = self._room_for(self.segments[-1].dict_hash or b"", mark.until_ns)
+        self._put([seg.encode_mark(self._seq, mark.until_ns, active.identity.salt)])
+        self._until = mark.until_ns
+
+    def sync(self) -> None:
+        """Make what was written durable."""
+        if self._fd is None:
+            return
+        self._files.sync(self._fd)
+        if self._unnamed:
+            self._files.sync_dir(self.folder)
+            self._unnamed = False
+        self.dirty = False
+        self._synced_seq, self._synced_until = self._seq, self._until
+        durable = self._release(self._written)
+        self.declared += [record.declares for record in durable if record.declares]
+
+    def abandon(self) -> None:
+        """After an error the active file is not touched again: what is not durable will be written to
+        a new one. (After a failed fdatasync the kernel may drop the dirty pages and report success the
+        next time.)"""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            with contextlib.suppress(OSError):
+                self._files.close(fd)
+            with self._lock:
+                self.segments[-1].index = None
+        self._written = 0
+        self._seq, self._until = self._synced_seq, self._synced_until
+        self.dirty = self._unnamed = False
+
+    def close(self) -> None:
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            self._files.close(fd)
+
+    def remove_oldest(self) -> Segment:
+        """Take the oldest segment out; the caller removes its file. If it is the active one, the held
+        records it covers are given up with it."""
+        with self._lock:
+            first, last = self.bounds(0) if self._is_active(0) else self.durable_bounds(0)
+        if self._is_active(0):
+            self._release(len(self.held))
+            self._seq = self._synced_seq = self.tail - 1 - self.base
+            self._synced_until = self._until
+            self.dirty = self._unnamed = False
+            with contextlib.suppress(OSError):
+                self.close()
+        with self._lock:
+            self.acks.add(first, last)
+            removed = self.segments.pop(0)
+            self.bytes_used -= removed.size
+            if self.segments:
+                self.acks.forget_below(self.segments[0].identity.first_position)
+        return removed
+
+    def mark_gone(self, segment: Segment, path: Path) -> None:
+        """Its file is empty now and only a trace."""
+        with self._lock:
+            self.bytes_used -= segment.size
+            segment.path, segment.size, segment.gone, segment.index = path, 0, True, None
+            segment.dict_hash = b""
+
+    def drop_held(self) -> list[Loss]:
+        """Give up the oldest held record: the disk does not take it and memory is full."""
+        record = self.held[0]
+        position = self.base + record.seq
+        with self._lock:
+            lost = position not in self.acks
+            self.acks.add(position, position)
+        self._release(1)
+        return [loss_of(record, LossReason.MEMORY)] if lost else []
+
+    def _is_active(self, place: int) -> bool:
+        return self._fd is not None and place == len(self.segments) - 1
+
+    def _release(self, count: int) -> list[EncodedRecord]:
+        """Let go of the oldest `count` held records."""
+        with self._lock:
+            released = [self.held.popleft() for _ in range(count)]
+            self._written = max(0, self._written - count)
+            self.held_bytes -= sum(len(record.data) + FRAME_BYTES for record in released)
+        return released
+
+    def _frames(self, active: Segment, record: EncodedRecord) -> bytes:
+        """The record's frame, behind a hole where seqs before it will never come."""
+        salt, expected = active.identity.salt, self._seq + 1
+        hole = seg.encode_hole(expected, record.seq - 1, salt) if record.seq > expected else b""
+        frame = Frame(record.seq, record.kind, record.t0_ns, record.until_ns)
+        self._seq = record.seq
+        self._until = record.until_ns or self._until
+        return hole + seg.encode_frame(frame, record.data, salt)
+
+    def _room_for(self, dict_hash: bytes, now_ns: WallNs) -> Segment:
+        """The active segment, or a new one if it is full or refers to another dictionary."""
+        active = self.segments[-1] if self._fd is not None else None
+        if active and active.size <= self._segment_bytes and _fits(active, dict_hash):
+            return active
+        if active:
+            self.sync()
+            self.close()
+            with self._lock:
+                active.index = None
+        return self._create(dict_hash, now_ns)
+
+    def _create(self, dict_hash: bytes, now_ns: WallNs) -> Segment:
+        identity = Identity(self.stream, self.epoch, self.base + self._seq + 1, self._seq + 1)
+        path = self.folder / identity.name
+        if self.segments and self.segments[-1].path == path:
+            # An abandoned file of which nothing was durable: its records are about to be written again.
+            with self._lock:
+                self.bytes_used -= self.segments.pop().size
+        self._files.unlink(path)
+        self._fd = self._files.create(path)
+        self._unnamed = True
+        active = Segment(identity, path, dict_hash, 0, index=Scan())
+        with self._lock:
+            self.segments.append(active)
+        self._put([seg.encode_header(Header(identity, dict_hash, self._until, now_ns))])
+        return active
+
+    def _put(self, frames: list[bytes]) -> None:
+        assert self._fd is not None
+        data = b"".join(frames)
+        self._files.write(self._fd, data)
+        self.segments[-1].size += len(data)
+        self.bytes_used += len(data)
+
+
+def _fits(active: Segment, dict_hash: bytes) -> bool:
+    """One segment refers to one dictionary, so that the births it needs are known without reading it."""
+    return dict_hash in (b"", active.dict_hash)
+
+
+def loss_of(record: EncodedRecord, reason: LossReason) -> Loss:
+    """The loss of one record."""
+    until = WallNs(max(record.t0_ns, record.until_ns))
+    return Loss(record.epoch, record.stream, record.seq, record.seq, 1, reason, record.t0_ns, until)

@@ -1,0 +1,141 @@
+"""The spool's thread: takes records from a bounded queue, appends, syncs, declares losses.
+
+`put` never blocks: the process thread keeps its time whatever the disk does. Alarms, and what opens or
+closes an epoch, are synced at once, everything else once per commit interval; the uplink is woken
+before the sync, so an alarm is published while its fdatasync runs.
+
+Overflow rule: beyond `max_queue_bytes` the oldest queued sample gives way, then the oldest summary;
+events and alarms never do (they are few, and some declare losses). What gives way is a declared loss.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from edge_agent.clock import Clock
+from edge_agent.counters import Counters, declare
+from edge_agent.heartbeat import Heartbeat
+from edge_agent.model import NS, MonoNs
+from edge_agent.records.values import SAMPLE, SUMMARY, EncodedRecord, Item, Loss, LossReason
+from edge_agent.spool.log import Spool
+from edge_agent.spool.lossbook import join
+from edge_agent.spool.stream import loss_of
+
+SPOOL_QUEUE_DROPPED = declare(
+    "spool_queue_dropped", "records that gave way because the disk was slower than the data", "stream"
+)
+SYNC_BOUND_NS = 60 * NS
+"""How long one round of fdatasync may take before the thread counts as stuck; a slow disk is degraded."""
+_IDLE_NS = NS
+
+
+class SpoolWriter:
+    """`put` from the process thread, `run` as the body of the spool's own thread."""
+
+    def __init__(
+        self, spool: Spool, clock: Clock, counters: Counters, *, commit_ns: int,
+        on_new: Callable[[], None], on_losses: Callable[[Sequence[Loss]], None],
+        max_queue_bytes: int = 4 << 20,
+    ) -> None:  # fmt: skip
+        self.heartbeat = Heartbeat("spool", clock)
+        self._spool = spool
+        self._clock = clock
+        self._commit_ns = commit_ns
+        self._on_new = on_new
+        self._on_losses = on_losses
+        self._dropped = {s: counters.get(SPOOL_QUEUE_DROPPED, s) for s in (SAMPLE, SUMMARY)}
+        self._max_queue_bytes = max_queue_bytes
+        self._queue: deque[Item] = deque()
+        self._queue_bytes = 0
+        self._losses: list[Loss] = []
+        self._ready = threading.Condition()
+        self._commit_at = clock.mono_ns()
+
+    @property
+    def queued_bytes(self) -> int:
+        return self._queue_bytes
+
+    def put(self, items: Sequence[Item]) -> None:
+        """Queue records in order. Never blocks for the disk."""
+        with self._ready:
+            for item in items:
+                self._queue.append(item)
+                self._queue_bytes += _size(item)
+            if self._queue_bytes > self._max_queue_bytes:
+                self._give_way()
+            self._ready.notify()
+
+    def wake(self) -> None:
+        """Let `run` look at its stop event now."""
+        with self._ready:
+            self._ready.notify()
+
+    def run(self, stop: threading.Event) -> None:
+        """Until `stop`, and then what is still queued, a last commit, and the spool closed."""
+        while not stop.is_set():
+            self.heartbeat.turn()
+            self._wait(stop)
+            self.turn(self._clock.mono_ns())
+        self.turn(self._clock.mono_ns())
+        with self.heartbeat.call("fdatasync", SYNC_BOUND_NS):
+            self._spool.close(self._clock.mono_ns())
+
+    def turn(self, now: MonoNs) -> None:
+        """One round: append what is queued, wake the uplink, sync what is due, pass losses on."""
+        items, losses = self._take()
+        self._spool.note_losses(losses)
+        if items:
+            self._spool.append(items)
+            self._on_new()
+        if now >= self._commit_at:
+            self._commit_at = MonoNs(now + self._commit_ns)
+            with self.heartbeat.call("fdatasync", SYNC_BOUND_NS):
+                self._spool.commit(now)
+        elif urgent := {item.stream for item in items if isinstance(item, EncodedRecord) and item.urgent}:
+            with self.heartbeat.call("fdatasync", SYNC_BOUND_NS):
+                self._spool.commit(now, tuple(urgent))
+        if lost := self._spool.take_losses():
+            self._on_losses(lost)
+
+    def _wait(self, stop: threading.Event) -> None:
+        left = min(self._commit_at - self._clock.mono_ns(), _IDLE_NS)
+        with self._ready:
+            if not self._queue and left > 0 and not stop.is_set():
+                self._ready.wait(left / NS)
+
+    def _take(self) -> tuple[list[Item], list[Loss]]:
+        with self._ready:
+            items, losses = list(self._queue), self._losses
+            self._queue.clear()
+            self._queue_bytes, self._losses = 0, []
+            return items, losses
+
+    def _give_way(self) -> None:
+        """Drop the oldest of the lowest class until the queue fits."""
+        for stream in (SAMPLE, SUMMARY):
+            if self._queue_bytes <= self._max_queue_bytes:
+                return
+            kept: deque[Item] = deque()
+            for item in self._queue:
+                drop = item.stream == stream and self._queue_bytes > self._max_queue_bytes
+                if not drop or not isinstance(item, EncodedRecord):
+                    kept.append(item)
+                    continue
+                self._queue_bytes -= _size(item)
+                self._lose(item)
+            self._queue = kept
+
+    def _lose(self, record: EncodedRecord) -> None:
+        self._dropped[record.stream].add()
+        loss = loss_of(record, LossReason.OVERFLOW)
+        last = self._losses[-1] if self._losses else None
+        if last and (last.stream, last.to_seq) == (loss.stream, loss.from_seq - 1):
+            self._losses[-1] = join(last, loss)
+        else:
+            self._losses.append(loss)
+
+
+def _size(item: Item) -> int:
+    return len(item.data) if isinstance(item, EncodedRecord) else 0
