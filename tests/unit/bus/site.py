@@ -13,7 +13,7 @@ from edge_agent.bus.timing import bus_timing
 from edge_agent.bus.worker import BusWorker
 from edge_agent.clock import FakeClock
 from edge_agent.counters import Counters
-from edge_agent.model import BusDef, DeviceDef, Quirks, SerialLink, Site, SpoolDef, UplinkDef
+from edge_agent.model import BusDef, DeviceDef, MonoNs, Quirks, SerialLink, Site, SpoolDef, UplinkDef
 from tests.unit.bus.helpers import point
 
 MS = 1_000_000
@@ -78,7 +78,7 @@ class Rig:
         turns = 0
         while self.clock.mono_ns() < until:
             wake = self.worker.turn()
-            self.clock.sleep_until(min(wake, until))
+            self.clock.sleep_until(MonoNs(min(wake, until)))
             turns += 1
             assert turns < 1000 * max(1, seconds), "the worker spins"
 

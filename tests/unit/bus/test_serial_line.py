@@ -1,0 +1,230 @@
+"""The loop around the transaction, in virtual time: silence kept, late replies never matched."""
+
+from __future__ import annotations
+
+import random
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_agent.bus.fake import FakePort
+from edge_agent.bus.frames import expect, with_crc
+from edge_agent.bus.manners import AdaptiveTimeout, Manners
+from edge_agent.bus.outcomes import BadCause, BadFrame, DeviceException, NoReply, PortDown, Values
+from edge_agent.bus.serial_line import SerialLine
+from edge_agent.bus.timing import rtu_timing
+from edge_agent.bus.trace import Frame, render
+from edge_agent.bus.tracing import Tracer
+from edge_agent.clock import FakeClock
+from edge_agent.errors import PortError
+from edge_agent.model import NS, MonoNs, SerialLink
+from tests.unit.bus.helpers import refusal, reply, request
+from tests.unit.bus.site import MS, Rig, S, device, site
+
+TIMEOUT = 100 * MS
+
+
+def value_reply(data: bytes, value: int) -> bytes:
+    """The good reply to request bytes, every register holding `value`."""
+    count = data[5]
+    return with_crc(bytes((data[0], data[1], 2 * count)) + value.to_bytes(2, "big") * count)
+
+
+class Bench:
+    def __init__(self, respond, baud=19200, **manners):
+        self.clock = FakeClock()
+        link = SerialLink(path="x", baud=baud)
+        self.timing = rtu_timing(link)
+        self.port = FakePort(self.clock, respond, self.timing.char_ns)
+        self.frames: list[Frame] = []
+        self.manners = Manners(timeout=AdaptiveTimeout(TIMEOUT), **manners)
+        self.line = SerialLine(
+            lambda: self.port,
+            self.timing,
+            self.clock,
+            manners={0: self.manners, 1: self.manners},
+            tracer=Tracer("b", self.timing, self.clock, self.frames.append),
+        )
+        self.line.open()
+
+    def run(self, *plan, within_ns=60 * NS):
+        done = self.line.run(plan, MonoNs(self.clock.mono_ns() + within_ns))
+        return [one.outcome for one in done]
+
+
+@pytest.mark.parametrize("baud", [1200, 9600, 19200, 38400, 115200])
+def test_t3_5_is_kept_before_every_request(baud):
+    heard_at = []
+
+    def respond(data):
+        bench_end = [(MS, reply(request()))]
+        heard_at.append(MS)
+        return bench_end
+
+    bench = Bench(respond, baud)
+    bench.run(*[request()] * 20)
+    wire = bench.timing.wire_ns(8)
+    ends = [at + wire + MS for at, _ in bench.port.sent]
+    starts = [at for at, _ in bench.port.sent]
+    assert len(starts) == 20
+    for end, start in zip(ends, starts[1:], strict=False):
+        assert start - end >= bench.timing.interframe_ns
+
+
+def test_turnaround_and_own_interframe_are_kept():
+    bench = Bench(lambda data: [(MS, reply(request()))], turnaround_ns=50 * MS)
+    bench.run(request(), request())
+    (first, _), (second, _) = bench.port.sent
+    assert second - first >= 50 * MS
+    short = Bench(lambda data: [(MS, reply(request()))], interframe_ns=100_000)
+    short.run(request(), request())
+    (first, _), (second, _) = short.port.sent
+    assert second - first < 10 * MS + short.timing.wire_ns(8) + short.timing.wire_ns(9)
+
+
+@pytest.mark.parametrize("late_ms", [101, 150, 199, 250, 299])
+def test_a_late_reply_within_the_window_is_discarded_and_counted(late_ms):
+    values = iter([(late_ms, 7), (5, 8), (5, 9)])
+
+    def respond(data):
+        at, value = next(values)
+        return [(at * MS, value_reply(data, value))]
+
+    bench = Bench(respond)
+    first, second, third = bench.run(request(address=1), request(address=2), request(address=3))
+    assert first == NoReply()
+    assert [second.data[:2], third.data[:2]] == [b"\0\x08", b"\0\x09"]
+    assert bench.line.counts.late_replies == 1
+    assert any("late reply" in frame.verdict for frame in bench.frames)
+
+
+def test_nothing_is_sent_while_a_late_reply_is_still_coming():
+    pieces = [(290 * MS, reply(request())[:4]), (299 * MS, reply(request())[4:])]
+    answers = iter([pieces, [(MS, reply(request()))]])
+    bench = Bench(lambda data: next(answers))
+    bench.run(request(), request())
+    (first, _), (second, _) = bench.port.sent
+    assert second >= first + bench.timing.wire_ns(8) + 299 * MS + bench.timing.interframe_ns
+
+
+@given(st.integers(0, 2**32), st.integers(1, 700))
+@settings(max_examples=40, deadline=None)
+def test_late_replies_never_give_another_requests_values(seed, late_ms):
+    """A worker against a device that is late at random: each value belongs to its register."""
+    chance = random.Random(seed)
+
+    def respond(data):
+        address = int.from_bytes(data[2:4], "big")
+        body = b"".join((address + i).to_bytes(2, "big") for i in range(data[5]))
+        delay = late_ms if chance.random() < 0.3 else 5
+        return [(delay * MS, with_crc(bytes((data[0], data[1], len(body))) + body))]
+
+    devices = [device("a", 1, 4, 400, max_gap_words=0), device("b", 2, 2, 300)]
+    rig = Rig(site(*devices, timeout_ns=150 * MS), respond=respond)
+    rig.run(20)
+    for block in rig.blocks:
+        if isinstance(block.outcome, Values):
+            assert int.from_bytes(block.outcome.data[:2], "big") == block.request.address
+
+
+def test_a_bad_frame_is_followed_by_t3_5_only():
+    answers = iter([[(MS, reply(request())[:-1] + b"\0")], [(MS, reply(request()))]])
+    bench = Bench(lambda data: next(answers))
+    bad, good = bench.run(request(), request())
+    assert bad == BadFrame(BadCause.CRC, 9)
+    assert isinstance(good, Values)
+
+
+def test_babble_makes_bad_frames_in_bounded_time_and_recovers():
+    bench = Bench(lambda data: [(MS, reply(request()))])
+    noise = random.Random(3)
+    bench.port.babble([(ms * MS, noise.randbytes(2)) for ms in range(1, 3000)])
+    outcomes = bench.run(*[request()] * 200, within_ns=10 * S)
+    assert isinstance(outcomes[0], BadFrame)
+    assert isinstance(outcomes[-1], Values)
+
+
+def test_the_deadline_ends_a_quarantine():
+    bench = Bench(lambda data: [])
+    start = bench.clock.mono_ns()
+    outcomes = bench.run(request(), request(), within_ns=200 * MS)
+    assert outcomes == [NoReply()]
+    assert bench.clock.mono_ns() <= start + 201 * MS
+
+
+def test_stale_bytes_before_a_request_are_discarded_and_counted():
+    bench = Bench(lambda data: [(MS, reply(request()))])
+    bench.run(request())
+    bench.port.babble([(10 * MS, b"\x01\x03\x04")])
+    bench.clock.advance(50 * MS)
+    (outcome,) = bench.run(request())
+    assert isinstance(outcome, Values)
+    assert bench.line.counts.discarded_bytes == 3
+
+
+def test_glitch_bytes_around_a_reply_are_counted():
+    bench = Bench(lambda data: [(MS, b"\xff" + reply(request()) + b"\0")])
+    bench.run(request())
+    assert bench.line.counts.discarded_bytes == 2
+    assert bench.line.counts.heard_bytes == 11
+
+
+def test_local_echo_is_counted_and_does_no_harm():
+    bench = Bench(lambda data: [(0, data), (20 * MS, reply(request()))])
+    outcomes = bench.run(*[request()] * 3)
+    assert all(isinstance(outcome, Values) for outcome in outcomes)
+    assert bench.line.counts.echoes == 3
+
+
+def test_a_port_that_holds_the_request_back_is_a_fault_not_silence():
+    bench = Bench(lambda data: [])
+    bench.port.held = 8
+    assert bench.run(request()) == [PortDown("io")]
+    assert bench.port.closed
+    assert "flow control" in str(bench.line.fault)
+
+
+@pytest.mark.parametrize("reason", ["lost", "io"])
+def test_a_port_that_fails_in_the_middle_is_port_down(reason):
+    error = PortError("x: gone", reason=reason, hint="h")
+    bench = Bench(lambda data: [(MS, reply(request())[:3]), (2 * MS, error)])
+    assert bench.run(request(), request()) == [PortDown(reason)] * 2
+    assert not bench.line.is_open
+
+
+def test_the_timeout_adapts_downward_and_goes_back_after_silence():
+    answers = iter([[(10 * MS, reply(request()))]] * 10 + [[]] + [[(90 * MS, reply(request()))]])
+    bench = Bench(lambda data: next(answers))
+    bench.manners.timeout.configured_ns = 5 * NS
+    bench.run(*[request()] * 10)
+    assert bench.manners.timeout.timeout_ns == 100 * MS
+    assert bench.run(request()) == [NoReply()]
+    assert bench.manners.timeout.timeout_ns == 5 * NS
+
+
+def test_trace_shows_both_directions_gaps_and_verdicts():
+    whole = 5 * MS + rtu_timing(SerialLink(path="x")).wire_ns(9)
+    answers = iter([[(whole, reply(request()))], [(MS, refusal(request(), 6))], [], [(MS, b"\x12\x34")]])
+    bench = Bench(lambda data: next(answers))
+    bench.run(*[request()] * 4)
+    lines = [render(frame, MonoNs(0)) for frame in bench.frames]
+    assert [frame.direction for frame in bench.frames] == ["->", "<-"] * 2 + ["->", "--", "->", "<-"]
+    assert "01 03 00 64 00 02" in lines[0]
+    assert "unit 1 read holding 100-101" in lines[0]
+    assert "[ok 2 registers]" in lines[1]
+    assert "exception 6 server device busy" in lines[3]
+    assert "no reply after 100 ms" in lines[5]
+    assert "bad frame: garbage, 2 bytes heard" in lines[7]
+    assert all(b.mono_ns >= a.mono_ns for a, b in pairwise(bench.frames))
+    gap = bench.frames[1].gap_ns
+    assert 4.9 * MS < gap < 5.3 * MS
+    assert bench.frames[1].gap_chars == pytest.approx(gap / bench.timing.char_ns)
+
+
+def test_exceptions_keep_their_code_through_the_line():
+    bench = Bench(lambda data: [(MS, refusal(expect(request()), 11))])
+    (outcome,) = bench.run(request())
+    assert isinstance(outcome, DeviceException)
+    assert outcome.code == 11
