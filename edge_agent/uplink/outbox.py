@@ -1,4 +1,4 @@
-"""What the uplink needs of a spool, as a Protocol, and an outbox in memory that keeps it.
+"""What the uplink needs of a spool, as a Protocol; the spool behind it, and one in memory.
 
 Owns the words for stored records (`Ref`, `Run`). Must not know files, MQTT or what is inside a record.
 """
@@ -6,9 +6,13 @@ Owns the words for stored records (`Ref`, `Run`). Must not know files, MQTT or w
 from __future__ import annotations
 
 import threading
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+from edge_agent.records.values import STREAMS
+from edge_agent.spool import Spool
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +43,6 @@ class Births:
     older: tuple[bytes, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """What is stored and not acknowledged yet."""
-
-    records: int
-    bytes: int
-
-
 class Outbox(Protocol):
     """Called by the uplink thread only; a call may take as long as the disk does."""
 
@@ -68,8 +64,8 @@ class Outbox(Protocol):
 
     def births(self) -> Births: ...
 
-    def waiting(self) -> Mapping[str, Waiting]:
-        """Per stream, for the status."""
+    def waiting(self) -> Mapping[str, int]:
+        """Records not acknowledged, by stream; for the status."""
 
 
 class MemoryOutbox:
@@ -131,11 +127,90 @@ class MemoryOutbox:
     def births(self) -> Births:
         return self._births
 
-    def waiting(self) -> Mapping[str, Waiting]:
+    def waiting(self) -> Mapping[str, int]:
         with self._lock:
-            records = list(self._records.items())
-        totals: dict[str, Waiting] = {}
-        for ref, record in records:
-            before = totals.get(ref.stream, Waiting(0, 0))
-            totals[ref.stream] = Waiting(before.records + 1, before.bytes + len(record))
-        return totals
+            return Counter(ref.stream for ref in self._records)
+
+
+class SpoolOutbox:
+    """The spool as an outbox: records by identity instead of position, read ahead in order."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._ahead = {stream: _ReadAhead(spool, stream) for stream in STREAMS}
+        self._bases: dict[tuple[bytes, str], int] = {}
+
+    @property
+    def epoch(self) -> bytes:
+        return self._spool.epoch
+
+    def tails(self) -> Mapping[str, int]:
+        return {stream: self._spool.last_seq(stream) for stream in STREAMS}
+
+    def unacked(self) -> Sequence[Run]:
+        runs = []
+        for stream in STREAMS:
+            for part in self._spool.unacked(stream):
+                self._bases[part.epoch, stream] = part.base
+                runs.append(Run(part.epoch, stream, part.first - part.base, part.last - part.base))
+        return runs
+
+    def read(self, ref: Ref) -> bytes | None:
+        position = self._position(ref)
+        return None if position is None else self._ahead[ref.stream].read(position)
+
+    def ack(self, refs: Sequence[Ref]) -> None:
+        by_stream: dict[str, list[int]] = {}
+        for ref in refs:
+            position = self._position(ref)
+            if position is not None:
+                by_stream.setdefault(ref.stream, []).append(position)
+        for stream, positions in by_stream.items():
+            self._spool.ack(stream, positions)
+
+    def births(self) -> Births:
+        births = self._spool.births()
+        return Births(
+            current=tuple(record for birth in births if birth.current for record in birth.records),
+            older=tuple(record for birth in births if not birth.current for record in birth.records),
+        )
+
+    def waiting(self) -> Mapping[str, int]:
+        return self._spool.stats().unacked
+
+    def _position(self, ref: Ref) -> int | None:
+        base = self._bases.get((ref.epoch, ref.stream))
+        if base is None:
+            found = self._spool.position(ref.epoch, ref.stream, ref.seq)
+            if found is None:
+                return None
+            base = self._bases[ref.epoch, ref.stream] = found - ref.seq
+        return base + ref.seq
+
+
+class _ReadAhead:
+    """Records of one stream beyond those asked for: a disk is read in pieces of 64 KiB, not per record.
+
+    Two pieces are kept, because live data and backlog read the same stream at two places.
+    """
+
+    def __init__(self, spool: Spool, stream: str) -> None:
+        self._spool = spool
+        self._stream = stream
+        self._pieces: deque[dict[int, bytes]] = deque(maxlen=2)
+        self._nothing = range(0)
+        """Positions that a read passed over: asking for each of them would read the same piece again."""
+
+    def read(self, position: int) -> bytes | None:
+        for piece in self._pieces:
+            if position in piece:
+                return piece.pop(position)
+        if position in self._nothing:
+            return None
+        records = self._spool.read(self._stream, position)
+        if not records:
+            return None
+        self._nothing = range(position, records[0].position)
+        piece = {record.position: record.data for record in records}
+        self._pieces.append(piece)
+        return piece.pop(position, None)

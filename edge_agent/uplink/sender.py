@@ -88,7 +88,7 @@ class Sender:
         self._clock = clock
         self._ignored = counters.get(IGNORED)
         self._progress = 0
-        self._waiting: Mapping[str, Any] = {}
+        self._waiting: Mapping[str, int] = {}
         self._waiting_at = MonoNs(0)
         self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.heartbeat = Heartbeat("uplink", clock)
@@ -106,12 +106,14 @@ class Sender:
 
     def snapshot(self) -> dict[str, Any]:
         """For the status: what the connection is doing, since when, why not, and what waits."""
-        session = {
+        waiting = self._waiting
+        return {
+            **self._link.snapshot(),
             "in_flight": self._session.in_flight,
             "window": self._session.window,
-            "backlog": self._session.backlog,
+            "waiting": waiting,
+            "backlog": sum(waiting.values()),
         }
-        return {**self._link.snapshot(), **session, "waiting": self._waiting}
 
     # --- the thread -----------------------------------------------------------------------------
 
@@ -136,10 +138,7 @@ class Sender:
                 self._feed.publish(self._link)
         if now - self._waiting_at >= _WAITING_EVERY_NS:
             self._waiting_at = now
-            self._waiting = {
-                stream: {"records": waiting.records, "bytes": waiting.bytes}
-                for stream, waiting in self._outbox.waiting().items()
-            }
+            self._waiting = dict(self._outbox.waiting())
 
     def _handle(self, event: LinkEvent) -> None:
         match event:

@@ -255,7 +255,7 @@ def test_a_disconnect_for_size_parks_the_largest_record() -> None:
     outbox.append("sample", b"small")
     outbox.append("sample", b"poison" * 500)
     with StubBroker(chokes, accept) as broker, Running(broker.url, outbox) as running:
-        running.until(lambda: running.outbox.waiting()["sample"].records == 1)
+        running.until(lambda: running.outbox.waiting()["sample"] == 1)
         assert running.counters.snapshot()["uplink_failures{too_large}"] == 1
 
 
