@@ -73,6 +73,7 @@ class BusWorker:
         self._clock = clock
         self._tally = Tally(counters, self.bus.name)
         self._stop: threading.Event | None = None
+        self._asking_since: MonoNs | None = None
         self._devices = devices_of(site, bus_index)
         manners = {device.index: device.manners for device in self._devices.values()}
         self._line = line or make_line(self.bus, manners, clock, self._stopping, trace)
@@ -103,6 +104,11 @@ class BusWorker:
     def snapshot(self) -> Mapping[str, Any]:
         """The bus and its devices for the status; JSON-able, never more than a second old."""
         return self._snapshot
+
+    def settled(self) -> MonoNs:
+        """Everything that was read up to then has been handed to the sink."""
+        asking_since = self._asking_since
+        return self._clock.mono_ns() if asking_since is None else asking_since
 
     # --- the thread -----------------------------------------------------------------------------
 
@@ -222,10 +228,12 @@ class BusWorker:
         jobs = self._pool.plan()
         next_due = self._schedule.next_at()
         deadline = MonoNs(now + _RUN_NS) if next_due is None else min(next_due, MonoNs(now + _RUN_NS))
+        self._asking_since = now
         with self.heartbeat.call("polling", _CALL_BOUND_NS):
             done = self._line.run([job.request for job in jobs], deadline)
         for job, one in zip(jobs, done, strict=False):
             self._conclude(job, one)
+        self._asking_since = None
 
     def _detour(self, now: MonoNs) -> None:
         for job in self._pool.plan():

@@ -98,10 +98,13 @@ def _alarms(alarms: Sequence[Snapshot]) -> Iterator[str]:
 
 
 def _spool(spool: Snapshot) -> Iterator[str]:
+    where = "MEMORY ONLY" if spool["memory_only"] else "on disk"
     yield (
-        f"spool  {spool['state']}  {_bytes(spool['bytes'])} of {_bytes(spool['max_bytes'])}"
-        f"  {spool['unacked']} records wait"
+        f"spool  {where}  {_bytes(spool['bytes_used'])} of {_bytes(spool['max_bytes'])}"
+        f"  {sum(spool['unacked'].values())} records wait"
     )
+    if spool["problem"]:
+        yield f"  ! {spool['problem']}"
 
 
 def _uplink(uplink: Snapshot) -> Iterator[str]:

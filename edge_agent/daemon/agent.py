@@ -32,8 +32,9 @@ from edge_agent.errors import KernelError
 from edge_agent.kernels import selftest
 from edge_agent.model import MonoNs, Site
 from edge_agent.process.stage import Stage
+from edge_agent.records.values import Item
 from edge_agent.records.writer import RecordWriter
-from edge_agent.spool import Spool
+from edge_agent.spool import Limits, Spool
 from edge_agent.spool.writer import SpoolWriter
 from edge_agent.uplink.outbox import SpoolOutbox
 from edge_agent.uplink.sender import Sender
@@ -74,27 +75,32 @@ class Agent:
         self.problems: list[str] = []
         functions = self._kernels()
         epoch = secrets.token_bytes(EPOCH_BYTES)
-        self._spool, recovery = Spool.open(site.spool, epoch, clock=clock, counters=counters)
+        self._spool = Spool(Path(site.spool.path), epoch, limits=Limits.of(site.spool), counters=counters)
         stage = Stage.build(
             site, FIRST_GENERATION, functions, clock.mono_ns(), clock.wall_ns(), counters=counters
         )
         self._intake = Intake(clock, counters)
         self._sender = Sender(site, SpoolOutbox(self._spool), clock, counters, stage.known_alarm_states)
-        self._spool_writer = SpoolWriter(
-            self._spool, clock, counters, wake=self._sender.wake, commit_ns=site.spool.commit_ns
-        )
         self._buses = [self._bus(index, options) for index in range(len(site.buses))]
         self._pipeline = Pipeline(
             stage=stage,
             writer=RecordWriter(site, epoch, boot_id=boot_id(), counters=counters),
             intake=self._intake,
-            sink=self._spool_writer,
+            submit=self._store,
             alarm_changed=self._sender.alarm_changed,
             settled=self._settled,
             clock=clock,
             flush_ns=site.spool.commit_ns,
         )
-        self._pipeline.open(recovery)
+        self._spool_writer = SpoolWriter(
+            self._spool,
+            clock,
+            counters,
+            commit_ns=site.spool.commit_ns,
+            on_new=self._sender.wake,
+            on_losses=self._pipeline.lost,
+        )
+        self._pipeline.open(self._spool.recovery)
         snapshots = Snapshots(self, site, epoch, functions.mode, stage, clock, counters)
         self._status = StatusServer(options.socket, snapshots.take, clock)
         self._workers = self._make_workers()
@@ -121,6 +127,9 @@ class Agent:
             self._site, index, FIRST_GENERATION, self._intake.put, self._clock, self._counters, trace
         )
 
+    def _store(self, items: Sequence[Item]) -> None:
+        self._spool_writer.put(items)
+
     def _settled(self) -> MonoNs:
         return min((bus.settled() for bus in self._buses), default=self._clock.mono_ns())
 
@@ -141,13 +150,17 @@ class Agent:
     # --- what the status shows ------------------------------------------------------------------
 
     @property
-    def parts(self) -> tuple[Sequence[BusWorker], SpoolWriter, Sender]:
-        return self._buses, self._spool_writer, self._sender
+    def parts(self) -> tuple[Sequence[BusWorker], Spool, Sender]:
+        return self._buses, self._spool, self._sender
 
     def trouble(self) -> list[str]:
         """What is wrong now, for people: degraded parts and threads that are late."""
         watched = [worker.watched for worker in self._workers.values()]
-        return [*self.problems, *trouble(watched, self._clock.mono_ns())]
+        spool = self._spool.stats()
+        degraded = [f"spool: {spool.problem}"] if spool.problem else []
+        if spool.memory_only:
+            degraded.append("spool: the disk cannot be used, records live in memory: a restart loses them")
+        return [*self.problems, *degraded, *trouble(watched, self._clock.mono_ns())]
 
     # --- the run --------------------------------------------------------------------------------
 
@@ -185,7 +198,8 @@ class Agent:
         if "trace" in self._workers:
             self._workers["trace"].stop(_STOP_TRACE_S)
         if all(ended):
-            self._spool.close()
+            # Only now: what the broker acknowledged to the very end is remembered.
+            self._spool.close(self._clock.mono_ns())
         log.info("stopped%s", " after a failure" if failed else "")
         return 1 if failed or not all(ended) else 0
 

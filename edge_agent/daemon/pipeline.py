@@ -9,9 +9,9 @@ way from a reply to its alarm is shortest when little happens. Nothing here deci
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from threading import Event
-from typing import Protocol
 
 from edge_agent.clock import Clock
 from edge_agent.daemon.intake import Intake
@@ -26,16 +26,6 @@ LONGEST_SLEEP_NS = NS
 """So that a stop, a step of the wall clock and the heartbeat are never further away."""
 
 
-class Sink(Protocol):
-    """What the pipeline needs of the spool's writer."""
-
-    def submit(self, items: Sequence[Item]) -> None:
-        """Take records for storing; never blocks for the disk."""
-
-    def take_losses(self) -> list[Loss]:
-        """Losses that were not declared yet."""
-
-
 class Pipeline:
     """Thread body. `settled` says until when (monotonic) every block of every bus has been put."""
 
@@ -45,7 +35,7 @@ class Pipeline:
         stage: Stage,
         writer: RecordWriter,
         intake: Intake,
-        sink: Sink,
+        submit: Callable[[Sequence[Item]], None],
         alarm_changed: Callable[[AlarmTransition], None],
         settled: Callable[[], MonoNs],
         clock: Clock,
@@ -55,16 +45,21 @@ class Pipeline:
         self.heartbeat = Heartbeat("pipeline", clock)
         self._writer = writer
         self._intake = intake
-        self._sink = sink
+        self._submit = submit
         self._alarm_changed = alarm_changed
         self._settled = settled
         self._clock = clock
         self._flush_ns = flush_ns
         self._flush_at = clock.mono_ns()
+        self._losses: deque[Loss] = deque()
+
+    def lost(self, losses: Sequence[Loss]) -> None:
+        """From any thread: records that are gone; each is declared by a GAP record."""
+        self._losses.extend(losses)
 
     def open(self, previous: Recovery) -> None:
         """The first records of the epoch; before the first event, by the thread that starts us."""
-        self._sink.submit(self._writer.start(self._now(), previous))
+        self._submit(self._writer.start(self._now(), previous))
 
     def run(self, stop: Event) -> None:
         """Until `stop`; what is in the queue then is still judged, recorded and closed."""
@@ -93,23 +88,27 @@ class Pipeline:
     def _record(self, results: Sequence[Result], now: Stamp) -> None:
         items = self._writer.add(results, now)
         if items:
-            self._sink.submit(items)
+            self._submit(items)
         for result in results:
             if isinstance(result, AlarmTransition):
                 self._alarm_changed(result)
 
     def _flush(self, now: Stamp, settled: MonoNs) -> None:
         self._flush_at = MonoNs(now.mono_ns + self._flush_ns)
-        items = [*self._writer.gaps(self._sink.take_losses(), now)]
+        items = [*self._writer.gaps(self._take_losses(), now)]
         items += self._writer.flush(now, _wall_at(settled, now))
         if items:
-            self._sink.submit(items)
+            self._submit(items)
 
     def _close(self) -> None:
         now = self._now()
         self._record(self.stage.close(now.mono_ns, now.wall_ns), now)
-        items = [*self._writer.gaps(self._sink.take_losses(), now)]
-        self._sink.submit([*items, *self._writer.stop(now, "stopped", now.wall_ns)])
+        items = [*self._writer.gaps(self._take_losses(), now)]
+        self._submit([*items, *self._writer.stop(now, "stopped", now.wall_ns)])
+
+    def _take_losses(self) -> Iterator[Loss]:
+        while self._losses:
+            yield self._losses.popleft()
 
     def _sleep_s(self) -> float:
         now = self._now()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from edge_agent import __version__
@@ -47,7 +48,7 @@ class Snapshots:
             "buses": [bus.snapshot() for bus in buses],
             "points": self._points(now),
             "alarms": self._alarms(),
-            "spool": spool.snapshot(),
+            "spool": asdict(spool.stats()),
             "uplink": sender.snapshot(),
             "counters": self._counters.snapshot(),
         }

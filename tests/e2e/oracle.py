@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from edge_agent.model import NS, PointDef, Send, Site
+from edge_agent.model import NS, DeviceDef, PointDef, Send, Site
 from edge_agent.simulator import log
 from edge_agent.simulator.encode import value_of
 from edge_agent.simulator.log import Entry
@@ -35,16 +35,20 @@ class Verdict:
     """Received, but never served at that time for that point."""
 
 
-def samples(site: Site, entries: Sequence[Entry], objects: Iterable[Object], runs: Sequence[Run]) -> Verdict:
-    """Every point that sends samples. Its served values must be unique (a counter) or hardly repeat:
-    each received value is matched with the served one that is nearest in time and equal."""
+def samples(
+    devices: Iterable[DeviceDef], entries: Sequence[Entry], objects: Iterable[Object], runs: Sequence[Run]
+) -> Verdict:
+    """Every point of `devices`, all on one line, that sends samples. Its served values must be unique (a
+    counter) or hardly repeat: each received one is matched with the nearest in time that is equal."""
+    devices = tuple(devices)
+    names = {device.name for device in devices}
     received: dict[tuple[str, str], list[tuple[int, Any]]] = defaultdict(list)
     for item in objects:
-        if item["kind"] == "sample" and item["quality"] == "good":
+        if item["kind"] == "sample" and item["quality"] == "good" and item["device"] in names:
             received[item["device"], item["point"]].append((round(item["t"] * NS), item["value"]))
     verdict = Verdict(0, sum(map(len, received.values())), [], [], [])
     served_total = 0
-    for device in site.devices:
+    for device in devices:
         for point in device.points:
             if point.send is Send.SAMPLES:
                 got = received.pop((device.name, point.name), [])

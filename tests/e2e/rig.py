@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,23 +43,20 @@ class Run:
 
 
 class Rig:
-    """`config` is a TOML text with the places {port}, {url} and {spool}."""
+    """`scripts`: one simulated line each. `config`: a TOML text with the places {<line>}, {url}, {spool}."""
 
     def __init__(
         self,
         folder: Path,
         *,
-        script: str,
+        scripts: Mapping[str, str],
         config: str,
         seed: int = 1,
         baud: int = 115200,
         chunks: str = "fifo",
     ) -> None:
         self.folder = folder
-        self._log = folder / "served.jsonl"
-        (folder / "simulator.toml").write_text(script)
-        devices = load_script(folder / "simulator.toml", Setting(seed=seed)).devices
-        self.line = SimulatedLine(devices, baud=baud, chunks=chunks, link=folder / "ttySIM0", log=self._log)
+        self.lines = {name: self._line(name, text, seed, baud, chunks) for name, text in scripts.items()}
         self.broker = Broker(folder, persistent=True)
         self._config = config
         self.config_path = folder / "agent.toml"
@@ -69,9 +66,17 @@ class Rig:
         self._started = 0
         self._receiver: subprocess.Popen[bytes] | None = None
 
+    def _line(self, name: str, script: str, seed: int, baud: int, chunks: str) -> SimulatedLine:
+        path = self.folder / f"{name}.toml"
+        path.write_text(script)
+        devices = load_script(path, Setting(seed=seed)).devices
+        link, served = self.folder / f"tty-{name}", self.folder / f"{name}.jsonl"
+        return SimulatedLine(devices, baud=baud, chunks=chunks, link=link, log=served, seed=seed)
+
     def __enter__(self) -> Rig:
         self.broker.start()
-        self.line.start()
+        for line in self.lines.values():
+            line.start()
         self.write_config(self._config)
         self.start_receiver()
         return self
@@ -81,13 +86,15 @@ class Rig:
             if process is not None and process.poll() is None:
                 process.kill()
                 process.wait()
-        self.line.close()
+        for line in self.lines.values():
+            line.close()
         self.broker.__exit__()
         if kind is not None:
             print((self.folder / "agent.log").read_text()[-4000:])
 
     def write_config(self, config: str) -> None:
-        places = {"port": self.line.path, "url": self.broker.url, "spool": self.folder / "spool"}
+        places: dict[str, object] = {"url": self.broker.url, "spool": self.folder / "spool"}
+        places |= {name: line.path for name, line in self.lines.items()}
         for place, value in places.items():
             config = config.replace("{" + place + "}", str(value))
         self.config_path.write_text(config)
@@ -148,8 +155,8 @@ class Rig:
     def of_kind(self, kind: str) -> list[Object]:
         return [item for item in self.objects if item["kind"] == kind]
 
-    def served(self) -> list[Entry]:
-        return log.read(self._log)
+    def served(self, line: str = "line") -> list[Entry]:
+        return log.read(self.folder / f"{line}.jsonl")
 
     def wait(self, condition: Callable[[], Any], timeout_s: float = 30.0, what: str = "condition") -> Any:
         """Until `condition` is true; its value."""

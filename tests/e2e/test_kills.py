@@ -32,7 +32,7 @@ CONFIG = """
 site = "e2e"
 id = "gateway"
 [bus.line]
-serial = "{port}"
+serial = "{line}"
 baud = 115200
 timeout = "300ms"
 [device.a]
@@ -91,7 +91,7 @@ def survive(rig: Rig, kills: int, dice: random.Random) -> None:
 def judge(rig: Rig, kills: int) -> None:
     end = rig.finish()
     entries, objects = rig.served(), rig.objects
-    verdict = oracle.samples(rig.site, entries, objects, rig.runs)
+    verdict = oracle.samples(rig.site.devices, entries, objects, rig.runs)
     share = oracle.polls_made(rig.site, entries, rig.runs)
     print(f"served {verdict.served}, received {verdict.received}, polls made {share:.1%}, {end}")
     assert verdict.served > 100 * kills
@@ -108,13 +108,13 @@ def judge(rig: Rig, kills: int) -> None:
 
 @pytest.mark.timeout(300)
 def test_every_value_arrives_once_through_kills_and_outages(tmp_path, seed) -> None:
-    with Rig(tmp_path, script=SCRIPT, config=CONFIG, seed=seed) as rig:
+    with Rig(tmp_path, scripts={"line": SCRIPT}, config=CONFIG, seed=seed) as rig:
         survive(rig, 5, random.Random(seed))
         judge(rig, 5)
 
 
 @pytest.mark.soak
 def test_every_value_arrives_once_through_fifty_kills(tmp_path, seed) -> None:
-    with Rig(tmp_path, script=SCRIPT, config=CONFIG, seed=seed) as rig:
+    with Rig(tmp_path, scripts={"line": SCRIPT}, config=CONFIG, seed=seed) as rig:
         survive(rig, 50, random.Random(seed))
         judge(rig, 50)
