@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     from edge_agent.receiver import text
     from edge_agent.receiver.receiver import Receiver
 
-    logging.basicConfig(format="edge-agent: %(message)s", level=logging.WARNING, stream=sys.stderr)
+    logging.basicConfig(format="edge-agent: %(message)s", level=logging.INFO, stream=sys.stderr)
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

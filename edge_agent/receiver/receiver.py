@@ -6,6 +6,7 @@ receiver that is killed loses nothing; it may see the last messages again, and d
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -28,6 +29,8 @@ from edge_agent.uplink.backoff import BackoffPolicy
 from edge_agent.uplink.link import Link
 from edge_agent.uplink.topics import Place, Topics, maybe_place, subscriptions
 from edge_agent.uplink.wire import ConnectOptions, Down, Message, Received, Subscribed, Up
+
+log = logging.getLogger(__name__)
 
 _MAX_HELD = 1024
 """Records that wait for their dictionary."""
@@ -121,6 +124,7 @@ class Receiver:
                     self.link.subscribe(self._filters)
                 case Subscribed(codes):
                     _check_subscribed(codes, self._filters)
+                    log.info("listening to %s at %s", self._filters[-2], self.link.options.address)
                 case Received():
                     self._receive(event)
                 case Down():

@@ -19,7 +19,7 @@ from edge_agent.records.values import Recovery
 from edge_agent.uplink import address
 from edge_agent.uplink.backoff import BackoffPolicy
 from edge_agent.uplink.outbox import Births, MemoryOutbox
-from edge_agent.uplink.wire import ConnectOptions
+from edge_agent.uplink.wire import ConnectOptions, MqttVersion
 from tests.contract.agent_records import FakeAgent, alarm, sample, small_site, summary
 from tests.contract.broker import Broker, Probe
 from tests.contract.uplink_rig import Running
@@ -33,12 +33,19 @@ A, B, C = (bytes([n]) * 8 for n in (1, 2, 3))
 class Receiving:
     """A receiver turned by the test itself, so that it can be stopped anywhere, as by SIGKILL."""
 
-    def __init__(self, broker: Broker, *, client_id: str = "receiver", **options: Any) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        *,
+        client_id: str = "receiver",
+        version: MqttVersion = MqttVersion.V5,
+        **options: Any,
+    ) -> None:
         self.items: list[dict[str, Any]] = []
         self.receiver = Receiver(
             ConnectOptions(
                 address=address.parse(broker.url), client_id=client_id, clean=False,
-                session_expiry_s=600, manual_ack=True,
+                session_expiry_s=600, manual_ack=True, protocol=version,
             ),
             self.items.append,
             lambda: None,
@@ -103,10 +110,16 @@ def test_every_value_arrives_once_and_none_is_missing(tmp_path: Path) -> None:
         assert first["unit"] == "bar" and first["quality"] == "good" and first["epoch"] == A.hex()
 
 
-def test_a_receiver_that_was_away_gets_everything_from_the_broker(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", MqttVersion)
+def test_a_receiver_that_was_away_gets_everything_from_the_broker(
+    tmp_path: Path, version: MqttVersion
+) -> None:
     agent = FakeAgent(small_site(), A)
-    with Broker(tmp_path, persistent=True) as broker, Running(broker.url, agent.outbox) as running:
-        with Receiving(broker) as early:
+    with (
+        Broker(tmp_path, persistent=True) as broker,
+        Running(broker.url, agent.outbox, protocol=version.label) as running,
+    ):
+        with Receiving(broker, version=version) as early:
             early.until_subscribed()
             agent.add(sample(1))
             running.sender.wake()
@@ -115,7 +128,7 @@ def test_a_receiver_that_was_away_gets_everything_from_the_broker(tmp_path: Path
             agent.add(sample(number))
             running.sender.wake()
         running.until_sent()
-        with Receiving(broker) as late:
+        with Receiving(broker, version=version) as late:
             late.until(lambda: len(late.values) == 50)
 
 
