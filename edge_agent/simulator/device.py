@@ -114,8 +114,10 @@ def _bits(values: list[int]) -> bytes:
 
 
 def _holes(device: SimDevice) -> frozenset[tuple[Area, int]]:
-    """Addresses between points that may be read and give 0: gaps the quirks let a plan read across."""
+    """Addresses without a point that may be read and give 0: what the quirks let a plan read across."""
     quirks, holes = device.quirks, set[tuple[Area, int]]()
+    for area, start, count in quirks.read_whole:
+        holes.update((area, address) for address in range(start, start + count))
     for area in Area:
         widest = quirks.max_gap_bits if area.is_bits else quirks.max_gap_words
         end: int | None = None

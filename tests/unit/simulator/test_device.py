@@ -79,6 +79,7 @@ def test_other_points_may_not_share_one():
         (Quirks(barriers=((Area.HOLDING, 101),)), 101, 1, (0,)),
         (Quirks(read_whole=((Area.HOLDING, 100, 2),)), 100, 2, (1234, 0)),
         (Quirks(read_whole=((Area.HOLDING, 100, 2),)), 100, 1, 2),
+        (Quirks(read_whole=((Area.HOLDING, 98, 3),)), 98, 3, (0, 0, 1234)),
         (Quirks(read_alone=((Area.HOLDING, 100),)), 100, 2, 2),
         (Quirks(one_point_per_request=True), 101, 2, 2),
         (Quirks(one_point_per_request=True), 101, 1, (0,)),
