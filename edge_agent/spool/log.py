@@ -33,6 +33,7 @@ SPOOL_QUARANTINED = declare("spool_quarantined", "files set aside because they c
 SPOOL_TORN = declare("spool_torn_bytes", "bytes of unfinished frames found at the end of a stream")
 
 _CURSOR_BYTES = 16 << 10
+_OPEN_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +128,8 @@ class Spool:
         self._book.close()
         self._cursors.close()
         if self._lock_fd is not None:
-            self._files.close(self._lock_fd)
+            with contextlib.suppress(OSError):
+                self._files.close(self._lock_fd)
             self._lock_fd = None
 
     # --- uplink thread ----------------------------------------------------------------------------
@@ -236,12 +238,18 @@ class Spool:
         for stream, one in found.items():
             if one.segments:
                 self._reader.lose_damage(self._logs[stream], one.segments[-1], one.newest, one.newest.end_seq)
-        counters.get(SPOOL_QUARANTINED).add(self._births.load())
+        try:
+            counters.get(SPOOL_QUARANTINED).add(self._births.load())
+        except OSError as error:
+            self._keeper.failed("open", error)
         return recovery.recover(found)
 
     def _find(self, stream: str) -> Found:
-        try:
-            return recovery.find_stream(self._files, self._path / stream, stream, self._path / "quarantine")
-        except OSError as error:
-            self._keeper.failed("open", error)
-            return Found()
+        folder, quarantine = self._path / stream, self._path / "quarantine"
+        for _ in range(_OPEN_ATTEMPTS):
+            try:
+                return recovery.find_stream(self._files, folder, stream, quarantine)
+            except OSError as error:
+                self._keeper.failed("open", error)
+        # What is there stays for a run that can read it; this one must not use its positions again.
+        return Found(blind_tail=(1 << 56) + (int.from_bytes(self.epoch[:4]) << 20))

@@ -16,7 +16,7 @@ from edge_agent.model import WallNs
 from edge_agent.records.values import ALARM, EVENT, SAMPLE, SUMMARY, Kind, Recovery
 from edge_agent.spool import segment as seg
 from edge_agent.spool.files import Files
-from edge_agent.spool.segment import HEADER_BYTES, Header, Scan
+from edge_agent.spool.segment import HEADER_BYTES, Scan
 from edge_agent.spool.state import Segment
 
 QUARANTINE_FILES = 16
@@ -31,12 +31,14 @@ class Found:
     """Oldest first."""
     newest: Scan = field(default_factory=Scan)
     quarantined: int = 0
+    blind_tail: int = 0
+    """Where to go on if the folder could not be read: beyond everything that may be in it."""
 
     @property
     def tail(self) -> int:
         """The first position that nothing was ever stored at."""
         if not self.segments:
-            return 1
+            return self.blind_tail or 1
         return self.segments[-1].identity.base + self.newest.end_seq + 1
 
 
@@ -44,30 +46,24 @@ def find_stream(files: Files, folder: Path, stream: str, quarantine: Path) -> Fo
     """Take stock of one stream's folder."""
     found = Found()
     by_position: dict[int, Segment] = {}
-    until_ns = 0
     for name in files.list_dir(folder):
         path = folder / name
-        looked = _look(files, path, stream)
-        if looked is None:
+        segment = _look(files, path, stream)
+        if segment is None:
             found.quarantined += set_aside(files, path, quarantine)
             continue
-        segment, header = looked
         first = segment.identity.first_position
         if (other := by_position.get(first)) is not None:
-            # Two files for one stretch: the one under its own name is the original.
-            keep, drop = (segment, other) if segment.path.name == segment.identity.name else (other, segment)
-            by_position[first] = keep
+            segment, drop = _better(files, segment, other)
             found.quarantined += set_aside(files, drop.path, quarantine)
-            continue
         by_position[first] = segment
-        if first == max(by_position) and header:
-            until_ns = header.until_ns
     found.segments = [by_position[first] for first in sorted(by_position)]
     if found.segments:
         newest = found.segments[-1]
-        found.newest = seg.scan(read_salvaging(files, newest.path, newest.size), newest.identity)
-        found.newest.until_ns = found.newest.until_ns or until_ns
-        newest.index = found.newest
+        data = read_salvaging(files, newest.path, newest.size)
+        header = seg.decode_header(data)
+        found.newest = newest.index = seg.scan(data, newest.identity)
+        found.newest.until_ns = found.newest.until_ns or (header.until_ns if header else 0)
     return found
 
 
@@ -134,20 +130,31 @@ def set_aside(files: Files, path: Path, quarantine: Path) -> int:
     return 1
 
 
-def _look(files: Files, path: Path, stream: str) -> tuple[Segment, Header | None] | None:
+def _look(files: Files, path: Path, stream: str) -> Segment | None:
     """The segment a file is, by its header or else by its name; None if it is none."""
     named = seg.parse_name(stream, path.name)
     if path.suffix == ".gone" and named:
         with contextlib.suppress(OSError):
             files.empty(path)
-        return Segment(named, path, b"", 0, gone=True), None
+        return Segment(named, path, b"", 0, gone=True)
     try:
         data, size = files.read(path, 0, HEADER_BYTES), files.size(path)
     except OSError:
         data, size = b"", 0
     header = seg.decode_header(data)
     if header and header.identity.stream == stream:
-        return Segment(header.identity, path, header.dict_hash, size), header
+        return Segment(header.identity, path, header.dict_hash, size)
     if header or named is None or seg.is_newer_format(data):
         return None
-    return Segment(named, path, None, size), None
+    return Segment(named, path, None, size)
+
+
+def _better(files: Files, one: Segment, other: Segment) -> tuple[Segment, Segment]:
+    """Of two files for one stretch, the one to keep first. A run that ended before its first record was
+    durable leaves an empty file where the next run begins; a copy stands under a name not its own."""
+
+    def worth(segment: Segment) -> tuple[int, bool]:
+        data = read_salvaging(files, segment.path, segment.size)
+        return len(seg.scan(data, segment.identity).seqs), segment.path.name == segment.identity.name
+
+    return (one, other) if worth(one) > worth(other) else (other, one)

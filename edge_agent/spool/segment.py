@@ -99,6 +99,8 @@ class Scan:
     """Where the frame of each begins."""
     last: Frame | None = None
     """The last whole record."""
+    end: int = HEADER_BYTES
+    """Offset behind the last whole frame."""
     end_seq: int = 0
     """Last seq accounted for: the last record's, or that of a hole behind it."""
     until_ns: int = 0
@@ -191,7 +193,7 @@ def scan(data: bytes, identity: Identity, last_seq: int | None = None) -> Scan:
         found.add(*frame, at)
         at = good_end = at + FRAME_BYTES + len(frame[1])
     tail = data[good_end:]
-    return found.finish(0 if not tail.strip(b"\0") else len(tail))
+    return found.finish(good_end, 0 if not tail.strip(b"\0") else len(tail))
 
 
 class _Scanner:
@@ -223,10 +225,10 @@ class _Scanner:
             result.t0_ns = result.t0_ns or frame.t0_ns
             result.t1_ns = max(frame.t0_ns, frame.until_ns)
 
-    def finish(self, torn_bytes: int) -> Scan:
+    def finish(self, end: int, torn_bytes: int) -> Scan:
         if self._limit is not None and self._next <= self._limit:
             self._miss(self._limit, 0)
-        self._scan.torn_bytes = torn_bytes
+        self._scan.end, self._scan.torn_bytes = end, torn_bytes
         self._scan.end_seq = self._next - 1
         return self._scan
 

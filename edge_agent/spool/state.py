@@ -202,7 +202,7 @@ def _extent(segment: Segment, wanted: list[Range], max_records: int, max_bytes: 
         place = bisect_left(index.seqs, first - base)
         while place < len(index.seqs) and index.seqs[place] <= last - base:
             begin = index.offsets[place]
-            stop = index.offsets[place + 1] if place + 1 < len(index.offsets) else segment.size
+            stop = index.offsets[place + 1] if place + 1 < len(index.offsets) else index.end
             if len(seqs) >= max_records or (seqs and stop - offsets[0] > max_bytes):
                 return Extent(segment, tuple(seqs), tuple(offsets), end - offsets[0])
             seqs.append(index.seqs[place])

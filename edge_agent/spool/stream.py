@@ -82,6 +82,7 @@ class StreamLog(StreamState):
                 assert active.index is not None
                 active.index.seqs.extend(seqs)
                 active.index.offsets.extend(offsets)
+                active.index.end = at
             self._written += len(seqs)
 
     def mark(self, mark: Mark) -> None:
