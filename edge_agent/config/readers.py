@@ -168,14 +168,18 @@ def array(element: Reader, *, min_items: int = 0, max_items: int = 1000) -> Read
 
 
 def record(*elements: Reader) -> Reader:
-    """An array of fixed length whose elements each have their own reader: `["input", 0, 10]`."""
+    """An array of fixed length whose elements each have their own reader: `["input", 0, 10]`.
 
-    def read(place: Place, value: object) -> tuple[Any, ...]:
+    None when an element is in the report: a record is whole or nothing.
+    """
+
+    def read(place: Place, value: object) -> tuple[Any, ...] | None:
         if not isinstance(value, list):
             raise Refusal(f"must be an array [...], not {kind(value)}")
         if len(value) != len(elements):
             raise Refusal(f"must have {len(elements)} elements, not {len(value)}")
-        return _each(place, value, lambda index: elements[index])
+        result = _each(place, value, lambda index: elements[index])
+        return result if len(result) == len(elements) else None
 
     return read
 
@@ -185,7 +189,9 @@ def _each(place: Place, items: list[object], reader: Callable[[int], Reader]) ->
     result = []
     for index, item in enumerate(items):
         try:
-            result.append(reader(index)(place / index, item))
+            read = reader(index)(place / index, item)
+            if read is not None:
+                result.append(read)
         except Refusal as refusal:
             (place / index).refuse(refusal.message, refusal.hint, item)
     return tuple(result)
@@ -195,7 +201,7 @@ def interval(place: Place, value: object) -> tuple[float, float] | None:
     """`[low, high]` with low below high."""
     is_number = number()
     limits = record(is_number, is_number)(place, value)
-    if len(limits) < 2:
+    if limits is None:
         return None
     if limits[0] >= limits[1]:
         raise Refusal("must be [low, high] with low below high")

@@ -33,7 +33,7 @@ _LAYOUT = ("area", "address", "manual", "type", "length", "order", "bits")
 def load_site(path: Path, library: Library | None = None) -> Site:
     """The site that the configuration file `path` describes; InputError with all its problems."""
     config, report = configuration.read(toml.read(path), str(path))
-    site = _resolve(config, library or default_library(), report)
+    site = resolve_into(config, library or default_library(), report)
     report.raise_if_any()
     return site
 
@@ -41,7 +41,7 @@ def load_site(path: Path, library: Library | None = None) -> Site:
 def resolve(config: Config, library: Library) -> Site:
     """`config` with its profiles; InputError with all problems."""
     report = Report(config.document)
-    site = _resolve(config, library, report)
+    site = resolve_into(config, library, report)
     report.raise_if_any()
     return site
 
@@ -57,7 +57,8 @@ def as_device(profile: Profile, *, name: str, bus: str, unit_id: int) -> DeviceD
     return _device_def(name, bus, unit_id, profile, profile.quirks, [point_def(p, defaults) for p in points])
 
 
-def _resolve(config: Config, library: Library, report: Report) -> Site:
+def resolve_into(config: Config, library: Library, report: Report) -> Site:
+    """Like `resolve`, but problems go to `report`; with any in it, the site is not complete."""
     devices = {device.name: _device(config, device, library, report) for device in config.devices}
     sound = [device for device in devices.values() if device is not None]
     alarms = resolve_alarms(config, sound, report)

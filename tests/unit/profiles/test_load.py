@@ -82,7 +82,7 @@ def test_the_role_gives_the_poll_class() -> None:
         (POINT + "[quirks]\nmax_read_words = 0\n", 7, "quirks.max_read_words", "must be 1 to 125"),
         (POINT + RANGE, 3, "point[0].address", "v: input 0 to 0 touches 0 to 5"),
         (POINT + TEST + 'point = "w"\nraw = [1]\nvalue = 1\n', 7, "test[0].point", "is not a point"),
-        (POINT + TEST + 'point = "v"\nraw = [1, 2]\nvalue = 1\n', 8, "test[0].raw", "has 2 words, the point 1"),
+        (POINT + TEST + 'point = "v"\nraw = [1, 2]\nvalue = 1\n', 8, "test[0].raw", "has 2 words"),
         (POINT + TEST + 'point = "v"\nraw = [1]\n', 6, "test[0]", "needs either value or invalid"),
         (POINT + '[[identify]]\nkey = "model"\n', 6, "identify[0]", "needs either area and address, or fc43"),
         (POINT + FW2 + 'set.w = { scale = 2 }\n', 9, "variant[0].set.w", "is not a point"),
