@@ -14,9 +14,11 @@ class TokenBucket:
         self._full_at: int = 0
         """When the bucket would be full again; it stands for the level, without a fraction."""
 
-    def ready_at(self, now: MonoNs) -> MonoNs:
-        """The earliest time `take` succeeds; `now` when it would at once."""
-        return MonoNs(max(now, self._full_at - self._burst_ns + self._interval_ns))
+    def ready_at(self, now: MonoNs, tokens: int = 1) -> MonoNs:
+        """The earliest time `take` succeeds `tokens` times (at most `burst`); `now` when it would at
+        once."""
+        needed_ns = min(self._burst_ns, tokens * self._interval_ns)
+        return MonoNs(max(now, self._full_at - self._burst_ns + needed_ns))
 
     def take(self, now: MonoNs) -> bool:
         if self.ready_at(now) > now:

@@ -28,6 +28,9 @@ from edge_agent.uplink.reasons import Cause, Verdict, verdict
 from edge_agent.uplink.topics import Topics
 from edge_agent.uplink.wire import Message
 
+_WAKES_PER_S = 40
+"""How often the backlog alone wakes the thread."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -188,7 +191,8 @@ class Session:
         if self.state is not State.DOWN and now < self._pause_until:
             times.append(self._pause_until)
         if self.state is State.UP and self._backlog.waiting and self._backlog_has_place():
-            times.append(self._bucket.ready_at(now))
+            # A few at a time: waking for every single token would cost more than sending it.
+            times.append(self._bucket.ready_at(now, max(1, self._limits.backlog_rate // _WAKES_PER_S)))
         return min(times, default=None)
 
     def overdue(self, now: MonoNs) -> bool:
