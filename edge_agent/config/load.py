@@ -16,7 +16,7 @@ from edge_agent.config.pointkeys import WRITE_HINTS
 from edge_agent.config.readers import named_tables
 from edge_agent.config.schema import Key, Place, Report, Table, read_table
 from edge_agent.config.tree import Config, DeviceConfig, QuirksSpec, Values
-from edge_agent.model import BusDef, Parity, SerialLink, SpoolDef, TcpLink, UplinkDef
+from edge_agent.model import NS, BusDef, Parity, Send, SerialLink, SpoolDef, TcpLink, UplinkDef
 
 NO_UNIT = -1
 """Stands for a unit id that could not be read."""
@@ -49,7 +49,7 @@ def read(
     _check_ports(place / "bus", buses)
     _check_devices(place / "device", devices, document.data)
     site, agent = _agent(place / "agent", given["agent"] or {}, default_id)
-    summary = given["summary"] or {"window": 60 * 10**9, "send": "summary"}
+    summary = given["summary"] or {}
     return (
         Config(
             site=site,
@@ -57,8 +57,8 @@ def read(
             buses=buses,
             devices=tuple(devices),
             alarms=_present(given["alarm"]),
-            window_ns=summary["window"] or 60 * 10**9,
-            send=summary["send"],
+            window_ns=summary.get("window") or NS,
+            send=summary.get("send") or Send.SUMMARY,
             uplink=given["uplink"] or UplinkDef(url=""),
             spool=given["spool"] or SpoolDef(),
             document=document,

@@ -57,7 +57,7 @@ class Library:
         if _ID.fullmatch(profile_id) is None:
             return []
         paths = [root / f"{profile_id}.toml" for root in self.search]
-        return [path for path in paths if path.exists()]
+        return [path for path in paths if _exists(path)]
 
     def _find(self, profile_id: str) -> Path:
         paths = self._candidates(profile_id)
@@ -69,6 +69,14 @@ class Library:
             hint = "give your own profile an id of its own"
             raise InputError([Problem(file=str(paths[1]), line=0, key="", message=message, hint=hint)])
         return paths[0]
+
+
+def _exists(path: Path) -> bool:
+    """A folder that may not be searched has no profiles for us."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def default_library() -> Library:

@@ -33,7 +33,17 @@ def test_a_profile_is_read_once() -> None:
 
 @pytest.mark.parametrize(
     "profile_id",
-    ["../x", "a/../b", "eastron/../../etc/passwd", "/etc/passwd", "eastron", "", "Eastron/sdm120", "a/b\n"],
+    [
+        "../x",
+        "a/../b",
+        "eastron/../../etc/passwd",
+        "/etc/passwd",
+        "eastron",
+        "",
+        "Eastron/sdm120",
+        "a/b\n",
+        "a/" + "b" * 300,
+    ],
 )
 def test_no_id_leads_out_of_the_folders(profile_id: str) -> None:
     assert "there is no profile" in problem(Library([packaged()]), profile_id)
