@@ -19,13 +19,13 @@ LIBRARY = Library([packaged()])
 
 _VALUES = r"""
 1 -1 0 1.5 true "x" "" [] {} [1,2] ["a"] [[1]] {a=1} nan inf 99999999999999999999 2024-01-01 "500ms" "0s"
-"1-12" "continuous" [["input",0,1]] [["input",0]] "*" "a.b" ["*"] {"0"="x"} [{median={samples=5}}] "v_#" [1,1] [7,2]
-"eastron/sdm630" "\u0000" "\u001b" "u64" "bool" "string" "holding" "on_demand" {u16=[1]}
+"1-12" "continuous" [["input",0,1]] [["input",0]] "*" "a.b" ["*"] {"0"="x"} [{median={samples=5}}] "v_#"
+[1,1] [7,2] "eastron/sdm630" "\u0000" "\u001b" "u64" "bool" "string" "holding" "on_demand" {u16=[1]}
 """
 _KEYS = """
 unit_id unit_ids profile points point poll filter bits enum flags invalid plausible area address type length
-group alias index stride role id when set remove extends raw value test variant identify quirks serial tcp above
-outside deadband url window periods base policy sources link also fc43 match forbidden read_whole
+group alias index stride role id when set remove extends raw value test variant identify quirks serial tcp
+above outside deadband url window periods base policy sources link also fc43 match forbidden read_whole
 """
 VALUES, KEYS = _VALUES.split(), _KEYS.split()
 HEADERS = ["[{}]", "[[{}]]", "[device.m.point.{}]", "[bus.{}]"]
