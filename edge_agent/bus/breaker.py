@@ -1,8 +1,9 @@
 """A device that stays silent is only probed, so that it does not cost the others their time.
 
 Pure, one per device. Closed: the device is polled as planned. After three silent polls in a row it
-opens: its points are bad at their periods without any request, and one cheap request probes it after
-1 s, 2 s, 4 s, at most every 10 s. The first valid reply closes it; an exception is a reply.
+opens: its points are bad at their periods, as its last outcome says, without any request, and one cheap
+request probes it after 1 s, 2 s, 4 s, at most every 10 s. The first valid reply closes it; an
+exception is a reply.
 """
 
 from __future__ import annotations
@@ -13,15 +14,14 @@ from edge_agent.model import NS, MonoNs
 SILENT_POLLS = 3
 FIRST_PROBE_NS = NS
 LAST_PROBE_NS = 10 * NS
-_GLITCH = 5
-"""Fewer bytes than any reply: a line that clicks, not a device that answers."""
+_ENDS_EARLY = (BadCause.CRC, BadCause.SHORT)
 
 
 def is_silent(outcome: Outcome) -> bool:
-    """Whether the outcome cost the whole timeout and shows no sign of the device."""
+    """Whether the outcome cost the whole timeout. A reply that is damaged does not: it ends with its
+    own silence, and costs the others little."""
     if isinstance(outcome, BadFrame):
-        foreign = outcome.cause is BadCause.WRONG_UNIT
-        return foreign or (outcome.cause is BadCause.GARBAGE and outcome.heard < _GLITCH)
+        return outcome.cause not in _ENDS_EARLY
     return isinstance(outcome, NoReply)
 
 
@@ -50,11 +50,8 @@ class Breaker:
             self.silent = 0
             self._pause_ns = FIRST_PROBE_NS
             return back
-        if is_silent(outcome):
-            self.silent += 1
-            self.last = outcome
-        elif isinstance(outcome, BadFrame) and not self.is_open:
-            self.silent = 0
+        self.last = outcome
+        self.silent = self.silent + 1 if is_silent(outcome) else 0
         if self.is_open:
             self._pause_ns = min(2 * self._pause_ns, LAST_PROBE_NS)
             self._probe_at = MonoNs(now + self._pause_ns)

@@ -30,7 +30,12 @@ class Device:
     """`index` is the device's in the site; `points` are (index in the site, definition)."""
 
     def __init__(
-        self, index: int, definition: DeviceDef, points: list[tuple[int, PointDef]], manners: Manners
+        self,
+        index: int,
+        definition: DeviceDef,
+        points: list[tuple[int, PointDef]],
+        manners: Manners,
+        debts: Debts,
     ) -> None:
         self.index = index
         self.name = definition.name
@@ -38,7 +43,7 @@ class Device:
         self.manners = manners
         self.planner = Planner(index, definition, points)
         self.refusals = Refusals(definition.quirks.on_illegal_address)
-        self.debts = Debts()
+        self.debts = debts
         self.breaker = Breaker()
         self.points = tuple(number for number, _ in points)
         self.continuous = tuple(number for number, point in points if point.poll_ns == 0)
@@ -84,13 +89,17 @@ def down_points(points: Iterable[int], device: Device) -> tuple[ReadRequest, ...
 def devices_of(site: Site, bus_index: int) -> dict[int, Device]:
     """The bus's devices by their index in the site, each with its points by theirs."""
     devices: dict[int, Device] = {}
+    # A late reply knows its unit, not for which of two configured devices it was asked.
+    debts: dict[int, Debts] = {}
     device_index = point_index = 0
     for number, bus in enumerate(site.buses):
         for definition in bus.devices:
             points = list(enumerate(definition.points, point_index))
             if number == bus_index:
                 manners = manners_of(definition, bus)
-                devices[device_index] = Device(device_index, definition, points, manners)
+                devices[device_index] = Device(
+                    device_index, definition, points, manners, debts.setdefault(definition.unit_id, Debts())
+                )
             device_index += 1
             point_index += len(points)
     return devices

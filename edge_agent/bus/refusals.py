@@ -68,8 +68,8 @@ class Refusals:
         return False
 
     def forget(self) -> None:
-        """The device was away and is back."""
-        if self._codes or self._cuts:
+        """The device was away and is back. One that an illegal read makes restart was away for that."""
+        if not self._stop and (self._codes or self._cuts):
             self._codes.clear()
             self._cuts.clear()
             self._holes.clear()

@@ -35,6 +35,7 @@ from edge_agent.bus.outcomes import (
 )
 from edge_agent.bus.pool import Job, Pool
 from edge_agent.bus.schedule import MISSED_AT_MOST, Due, Schedule
+from edge_agent.bus.slack import fine_timers
 from edge_agent.bus.tallies import Tally
 from edge_agent.bus.trace import Trace
 from edge_agent.bus.view import word
@@ -89,6 +90,8 @@ class BusWorker:
             now,
         )
         self._pool = Pool()
+        slowest = max((one.timeout.configured_ns for one in manners.values()), default=0)
+        self._call_bound_ns = _CALL_BOUND_NS + slowest
         self._load = LoadLimit(self.bus.max_load, now)
         self._continuous = [device for device in self._devices.values() if device.continuous]
         self._retry_at = now
@@ -115,6 +118,7 @@ class BusWorker:
     def run(self, stop: threading.Event) -> None:
         """Thread body: returns after `stop` is set."""
         self._stop = stop
+        fine_timers()
         try:
             while not stop.is_set():
                 wake = self.turn()
@@ -157,7 +161,10 @@ class BusWorker:
         self._report_at = now
 
     def _back_off(self, now: MonoNs) -> None:
-        """The port is tried again for ever; what opens and fails at once counts as failing."""
+        """The port is tried again for ever; what opens and fails at once counts as failing. A plan whose
+        every request met the missing port is one failure."""
+        if now < self._retry_at:
+            return
         self._retry_at = MonoNs(now + self._retry_ns)
         self._retry_ns = min(2 * self._retry_ns, _LAST_RETRY_NS)
 
@@ -229,7 +236,7 @@ class BusWorker:
         next_due = self._schedule.next_at()
         deadline = MonoNs(now + _RUN_NS) if next_due is None else min(next_due, MonoNs(now + _RUN_NS))
         self._asking_since = now
-        with self.heartbeat.call("polling", _CALL_BOUND_NS):
+        with self.heartbeat.call("polling", self._call_bound_ns):
             done = self._line.run([job.request for job in jobs], deadline)
         for job, one in zip(jobs, done, strict=False):
             self._conclude(job, one)
@@ -243,15 +250,17 @@ class BusWorker:
                 self._pool.add(parts)
 
     def _conclude(self, job: Job, done: Done) -> None:
-        if not self._pool.done(job):
-            return  # Its device went silent in this very plan: its points are accounted for.
+        # Gone when its device was given up in this very plan: its points are accounted for.
+        waited = self._pool.done(job)
         device, outcome, now = self._devices[job.request.device], done.outcome, done.mono_ns
         self._load.spend(done.line_ns, self._clock.mono_ns())
         self._tally.request(device.name, word(outcome))
         if device.view.note(outcome, self._wall(now)):
             self._report_at = now
         if isinstance(outcome, PortDown):
-            self._lost_port(job, outcome, now)
+            self._back_off(now)
+            if waited and not job.probe:
+                self._emit(job.request, outcome, now)
             return
         self._retry_ns = _FIRST_RETRY_NS
         device.debts.note(job.request, outcome, now)
@@ -259,10 +268,12 @@ class BusWorker:
         if device.breaker.note(outcome, now):
             device.back()
             self._schedule.hasten(device.index, now)
-        if not (job.probe and device.breaker.is_open) and not self._again(device, job, outcome, now):
+        silent_probe = job.probe and device.breaker.is_open
+        if waited and not silent_probe and not self._again(device, job, outcome, now):
             self._emit(job.request, outcome, now)
         if device.breaker.is_open and not opened:
             for waiting in self._pool.clear(device.index):
+                self._tally.spared(device.name, len(waiting.request.points))
                 self._emit(waiting.request, waiting.last or outcome, now)
 
     def _again(self, device: Device, job: Job, outcome: Outcome, now: MonoNs) -> bool:
@@ -279,11 +290,6 @@ class BusWorker:
         self._tally.retry(device.name)
         self._pool.add([replace(job, tries=job.tries + 1, last=outcome)])
         return True
-
-    def _lost_port(self, job: Job, outcome: PortDown, now: MonoNs) -> None:
-        self._back_off(now)
-        if not job.probe:
-            self._emit(job.request, outcome, now)
 
     # --- handing on -----------------------------------------------------------------------------
 

@@ -1,0 +1,247 @@
+"""The small rules: breaker, load limit, timeout, silence, debts; all in given times."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_agent.bus.breaker import LAST_PROBE_NS, Breaker
+from edge_agent.bus.debts import FORGET_NS, Debts, other_lengths, shape
+from edge_agent.bus.frames import expect
+from edge_agent.bus.load import LoadLimit
+from edge_agent.bus.manners import FLOOR_NS, AdaptiveTimeout, Manners
+from edge_agent.bus.outcomes import BadCause, BadFrame, DeviceException, NoReply, Values
+from edge_agent.bus.quiet import Quiet
+from edge_agent.bus.timing import rtu_timing
+from edge_agent.model import NS, Area, MonoNs, PointType, Quirks, SerialLink
+from tests.unit.bus.helpers import point, reply, request
+
+MS = 1_000_000
+GOOD = Values(b"\0\0", MS)
+BUSY = DeviceException(6, MS)
+SILENT = NoReply()
+
+
+# --- breaker --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "is_open"),
+    [
+        ([SILENT, SILENT], False),
+        ([SILENT, SILENT, SILENT], True),
+        ([SILENT, SILENT, GOOD, SILENT, SILENT], False),
+        ([SILENT, SILENT, BUSY, SILENT, SILENT], False),
+        ([BadFrame(BadCause.CRC, 9)] * 9, False),
+        ([SILENT, SILENT, BadFrame(BadCause.SHORT, 3), SILENT], False),
+        ([BadFrame(BadCause.GARBAGE, 1)] * 3, True),
+        ([BadFrame(BadCause.WRONG_UNIT, 9)] * 3, True),
+        ([SILENT] * 3 + [BUSY], False),
+        ([SILENT] * 3 + [BadFrame(BadCause.CRC, 9)], True),
+    ],
+)
+def test_a_breaker_opens_on_three_silent_polls_in_a_row_and_closes_on_any_reply(outcomes, is_open):
+    breaker = Breaker()
+    for outcome in outcomes:
+        breaker.note(outcome, MonoNs(0))
+    assert breaker.is_open is is_open
+    assert (breaker.probe_at is not None) is is_open
+
+
+def test_probes_come_at_growing_pauses_up_to_ten_seconds():
+    breaker, now, pauses = Breaker(), MonoNs(0), []
+    for _ in range(10):
+        breaker.note(SILENT, now)
+        if breaker.probe_at is not None:
+            pauses.append((breaker.probe_at - now) // NS)
+            now = breaker.probe_at
+    assert pauses == [1, 2, 4, 8, 10, 10, 10, 10]
+    assert LAST_PROBE_NS == 10 * NS
+
+
+def test_back_is_said_once():
+    breaker = Breaker()
+    assert [breaker.note(outcome, MonoNs(0)) for outcome in [SILENT] * 3 + [GOOD, GOOD]] == [
+        False, False, False, True, False,
+    ]  # fmt: skip
+
+
+# --- load -----------------------------------------------------------------------------------------
+
+
+@given(st.floats(0.05, 1.0), st.integers(1, 200))
+@settings(max_examples=60)
+def test_over_any_time_the_share_is_kept_but_for_a_quarter_second(share, cost_ms):
+    now = MonoNs(0)
+    limit = LoadLimit(share, now)
+    used = 0
+    for _ in range(300):
+        now = limit.ready_at(now)
+        now = MonoNs(now + cost_ms * MS)
+        limit.spend(cost_ms * MS, now)
+        used += cost_ms * MS
+        assert used <= share * now + NS // 4 + cost_ms * MS
+
+
+def test_load_settles_at_what_is_used():
+    now = MonoNs(0)
+    limit = LoadLimit(1.0, now)
+    for _ in range(1000):
+        now = MonoNs(now + 100 * MS)
+        limit.spend(30 * MS, now)
+    assert limit.load == pytest.approx(0.3, abs=0.01)
+
+
+# --- timeout --------------------------------------------------------------------------------------
+
+
+def test_the_timeout_only_shrinks_and_never_below_the_floor():
+    timeout = AdaptiveTimeout(500 * MS)
+    assert timeout.timeout_ns == 500 * MS
+    for _ in range(3):
+        timeout.replied(MS)
+        assert timeout.timeout_ns == 500 * MS
+    timeout.replied(MS)
+    assert timeout.timeout_ns == FLOOR_NS
+    timeout.replied(60 * MS)
+    assert timeout.timeout_ns == 240 * MS
+    timeout.replied(400 * MS)
+    assert timeout.timeout_ns == 500 * MS
+    timeout.silent()
+    assert timeout.timeout_ns == 500 * MS
+
+
+@given(st.lists(st.integers(0, 2000), max_size=100), st.integers(1, 1000))
+@settings(max_examples=60)
+def test_the_timeout_stays_between_floor_and_configured(latencies, configured_ms):
+    timeout = AdaptiveTimeout(configured_ms * MS)
+    for latency in latencies:
+        timeout.replied(latency * MS)
+        low = min(FLOOR_NS, configured_ms * MS)
+        assert low <= timeout.timeout_ns <= configured_ms * MS
+
+
+def test_a_late_window_is_twice_the_timeout_unless_the_profile_says_otherwise():
+    assert Manners().late_ns(100) == 200
+    assert Manners(late_window_ns=7).late_ns(100) == 7
+
+
+# --- quiet ----------------------------------------------------------------------------------------
+
+TIMING = rtu_timing(SerialLink(path="x", baud=9600))
+
+
+def _quiet() -> Quiet:
+    quiet = Quiet(TIMING, MonoNs(0))
+    quiet.after_reply(MonoNs(NS), 0)
+    return quiet
+
+
+def test_after_a_reply_t3_5_and_the_turnaround_are_kept():
+    assert _quiet().ready_at() == NS + TIMING.interframe_ns
+    quiet = Quiet(TIMING, MonoNs(0))
+    quiet.after_reply(MonoNs(NS), 50 * MS)
+    assert quiet.ready_at() == NS + 50 * MS
+    assert _quiet().ready_at(1000) == NS + 1000
+
+
+def test_after_silence_the_late_window_and_the_line_must_be_over():
+    quiet = _quiet()
+    quiet.after_silence(MonoNs(2 * NS), NS, expect(request()))
+    assert quiet.ready_at() == 3 * NS
+    quiet.heard(b"\0", MonoNs(3 * NS - 1))
+    assert quiet.ready_at() == 3 * NS - 1 + TIMING.interframe_ns
+
+
+def test_a_late_reply_is_told_from_noise_in_whatever_pieces():
+    quiet = _quiet()
+    quiet.after_silence(MonoNs(2 * NS), NS, expect(request()))
+    for at, byte in enumerate(b"\xff\x00" + reply(request())):
+        quiet.heard(bytes((byte,)), MonoNs(2 * NS + at))
+    assert (quiet.discarded, quiet.late_replies) == (11, 1)
+
+
+# --- debts ----------------------------------------------------------------------------------------
+
+
+def test_what_is_owed_is_forgotten_with_values_and_with_time_but_not_with_an_exception():
+    debts, asked = Debts(), request(3)
+    assert not debts.owes(asked, MonoNs(0))
+    debts.note(asked, SILENT, MonoNs(0))
+    assert debts.owes(asked, MonoNs(1))
+    assert not debts.owes(request(4), MonoNs(1))
+    assert not debts.owes(request(3, area=Area.INPUT), MonoNs(1))
+    assert not debts.owes(asked, MonoNs(FORGET_NS))
+    debts.note(request(4), BUSY, MonoNs(2))
+    assert debts.owes(asked, MonoNs(3))
+    assert debts.owes(request(4), MonoNs(3))
+    debts.note(request(5), GOOD, MonoNs(4))
+    assert not debts
+
+
+def test_a_damaged_whole_reply_owes_nothing_and_a_broken_one_does():
+    debts = Debts()
+    debts.note(request(), BadFrame(BadCause.CRC, 9), MonoNs(0))
+    assert not debts
+    debts.note(request(), BadFrame(BadCause.SHORT, 5), MonoNs(0))
+    assert debts.owes(request(), MonoNs(0))
+
+
+def _detour(asked, points, **quirks):
+    debts = Debts()
+    debts.note(asked, SILENT, MonoNs(0))
+    return other_lengths(asked, tuple(points), Quirks(**quirks), debts, MonoNs(1))
+
+
+def test_points_are_asked_in_two_parts_of_other_lengths():
+    points = [point(100 + i) for i in range(4)]
+    parts = _detour(request(4, points=(0, 1, 2, 3)), points)
+    assert [(p.address, p.count, p.points) for p in parts] == [(100, 1, (0,)), (101, 3, (1, 2, 3))]
+
+
+def test_a_single_point_is_asked_with_one_register_more():
+    single = [point(100, type=PointType.F32)]
+    assert [(p.address, p.count) for p in _detour(request(2), single)] == [(100, 3)]
+    no_after = ((Area.HOLDING, 102, 110),)
+    assert [(p.address, p.count) for p in _detour(request(2), single, forbidden=no_after)] == [(99, 3)]
+    last = request(1, address=0xFFFF)
+    assert [(p.address, p.count) for p in _detour(last, [point(0xFFFF)])] == [(0xFFFE, 2)]
+
+
+@pytest.mark.parametrize(
+    "quirks",
+    [
+        {"max_read_words": 2},
+        {"read_alone": ((Area.HOLDING, 100),)},
+        {"read_whole": ((Area.HOLDING, 100, 2),)},
+        {"on_illegal_address": "stop"},
+    ],
+)
+def test_where_no_other_length_is_possible_the_request_stays(quirks):
+    asked = request(2)
+    assert _detour(asked, [point(100, type=PointType.F32)], **quirks) == [asked]
+
+
+@given(
+    st.sets(st.integers(100, 160), min_size=1, max_size=20),
+    st.lists(st.integers(1, 125), max_size=6),
+    st.booleans(),
+)
+@settings(max_examples=150)
+def test_a_detour_brings_all_points_and_asks_for_nothing_that_is_owed(addresses, owed, bits):
+    area = Area.COIL if bits else Area.HOLDING
+    points = [point(address, area=area) for address in sorted(addresses)]
+    first, last = points[0].address, points[-1].address
+    asked = request(last - first + 1, address=first, area=area, points=tuple(range(len(points))))
+    debts = Debts()
+    for count in owed:
+        debts.note(request(count, area=area), SILENT, MonoNs(0))
+    parts = other_lengths(asked, tuple(points), Quirks(), debts, MonoNs(1))
+    assert sorted(index for part in parts for index in part.points) == list(range(len(points)))
+    for part in parts:
+        for index in part.points:
+            assert part.address <= points[index].address < part.address + part.count
+    if parts != [asked]:
+        assert not any(debts.owes(part, MonoNs(1)) for part in parts)
+        assert all(shape(part) != shape(asked) for part in parts)
