@@ -56,7 +56,7 @@ class Show:
 def _number(value: float | str | None) -> str:
     if value is None or isinstance(value, str):
         return str(value)
-    return f"{value:.6g}" if isinstance(value, int) else f"{value:.4g}"
+    return str(value) if isinstance(value, int) else f"{value:.5g}"
 
 
 def _clock(seconds: float) -> str:

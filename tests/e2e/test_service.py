@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import oracle
-from tests.e2e.rig import Rig
+from tests.e2e.rig import Object, Rig
 from tests.e2e.test_kills import CONFIG, SCRIPT
 
 needs_broker = pytest.mark.needs("mosquitto")
@@ -26,7 +26,7 @@ def rig(tmp_path):
         yield rig
 
 
-def devices(rig: Rig) -> dict[str, dict]:
+def devices(rig: Rig) -> dict[str, Object]:
     return {device["name"]: device for bus in rig.status()["buses"] for device in bus["devices"]}
 
 

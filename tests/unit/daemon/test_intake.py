@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from edge_agent.bus.outcomes import Block, NoReply, ReadRequest, Skipped
+from edge_agent.bus.outcomes import Block, BusEvent, NoReply, ReadRequest, Skipped
 from edge_agent.clock import FakeClock
 from edge_agent.counters import Counters
 from edge_agent.daemon.intake import Intake
@@ -18,7 +18,7 @@ def _block(*points: int, generation: int = 1) -> Block:
 
 def test_events_come_out_in_the_order_they_were_put() -> None:
     intake = Intake(FakeClock(), Counters())
-    events = [_block(1), _block(2), Skipped(1, (3,), MonoNs(1), WallNs(1))]
+    events: list[BusEvent] = [_block(1), _block(2), Skipped(1, (3,), MonoNs(1), WallNs(1))]
     for event in events:
         intake.put(event)
     assert intake.take(0) == events
