@@ -193,10 +193,10 @@ def _connect(address: Address, timeout_s: float) -> socket.socket:
         message = f"host name {address.host} is not found: {getattr(error, 'strerror', None) or error}"
         raise _Refused(Failure(Cause.DNS, message, "check url, and the name server")) from error
     except TimeoutError as error:
-        message = f"{address} does not answer"
+        message = "the broker does not answer"
         raise _Refused(Failure(Cause.TIMEOUT, message, "a firewall, or the wrong address?")) from error
     except OSError as error:
-        message = f"{address}: {error.strerror or error}"
+        message = str(error.strerror or error)
         hint = (
             "is a broker running there?" if isinstance(error, ConnectionRefusedError) else "check the network"
         )
@@ -211,13 +211,13 @@ def _handshake(sock: socket.socket, context: ssl.SSLContext, address: Address) -
     try:
         return context.wrap_socket(sock, server_hostname=address.host)
     except ssl.SSLCertVerificationError as error:
-        failure = _certificate_failure(error, address)
+        failure = _certificate_failure(error)
     except TimeoutError:
-        failure = Failure(Cause.TIMEOUT, f"{address} does not finish the TLS handshake")
+        failure = Failure(Cause.TIMEOUT, "the broker does not finish the TLS handshake")
     except OSError as error:
         words = error.reason if isinstance(error, ssl.SSLError) else error.strerror
         hint = "is this port for TLS? does the broker ask for a certificate?"
-        failure = Failure(Cause.TLS, f"TLS with {address}: {words or error}", hint)
+        failure = Failure(Cause.TLS, f"TLS: {words or error}", hint)
     sock.close()
     raise _Refused(failure)
 
@@ -232,7 +232,7 @@ _CERTIFICATE = {
 }
 
 
-def _certificate_failure(error: ssl.SSLCertVerificationError, address: Address) -> Failure:
+def _certificate_failure(error: ssl.SSLCertVerificationError) -> Failure:
     untrusted = (Cause.TLS_UNTRUSTED, f"is not trusted: {error.verify_message}", "check ca")
     cause, words, hint = _CERTIFICATE.get(error.verify_code, untrusted)
-    return Failure(cause, f"the certificate of {address} {words}", hint)
+    return Failure(cause, f"the broker's certificate {words}", hint)

@@ -54,6 +54,7 @@ class Link:
         self.options = options
         self._first_version = options.protocol
         self._auto_version = auto_version
+        self._said_version = False
         self._will = will
         self._clock = clock
         self._counters = counters
@@ -157,7 +158,7 @@ class Link:
         now, up_since = self._clock.mono_ns(), self._since if self._state == "connected" else None
         self._connection = None
         self._set_state("waiting")
-        if failure.cause is Cause.PROTOCOL_VERSION and self._change_version():
+        if self._change_version(failure.cause):
             delay_ns = 0
         elif up_since is None:
             delay_ns = self._backoff.failed(failure.cause)
@@ -170,18 +171,22 @@ class Link:
         level = logging.WARNING if self._backoff.failures <= 1 or up_since else logging.INFO
         log.log(level, "%s: %s; next try in %.1f s", self.options.address, failure, delay_ns / NS)
 
-    def _change_version(self) -> bool:
-        """True when the other version is to be tried at once.
+    def _change_version(self, cause: Cause) -> bool:
+        """True when 3.1.1 is to be tried at once.
 
-        Only an explicit refusal leads here: a timeout says nothing about versions, and 3.1.1 cannot
-        report a refused publish. A broker that refuses 3.1.1 too is asked for MQTT 5 next time.
+        Only an explicit refusal of the version leads there: a timeout says nothing about versions, and
+        3.1.1 cannot report a refused publish. For that reason too it holds for one connection only; the
+        next one asks for MQTT 5 again, which costs a refusal but ends with the old broker.
         """
-        if not self._auto_version:
-            return False
-        falls_back = self.options.protocol is MqttVersion.V5
+        falls_back = (
+            self._auto_version
+            and cause is Cause.PROTOCOL_VERSION
+            and self.options.protocol is self._first_version
+        )
         version = MqttVersion.V311 if falls_back else self._first_version
         self.options = replace(self.options, protocol=version)
-        if falls_back:
+        if falls_back and not self._said_version:
+            self._said_version = True
             words = "%s does not speak MQTT 5; going on with 3.1.1, which cannot report refused records"
             log.warning(words, self.options.address)
         return falls_back

@@ -222,7 +222,7 @@ class Connection:
         silent_ns = now - self._heard_at
         if not self._up and silent_ns > self.options.connack_timeout_ns:
             self._end(
-                Failure(Cause.TIMEOUT, f"{self.options.address} takes the connection but says nothing",
+                Failure(Cause.TIMEOUT, "the broker takes the connection but says nothing",
                         "is this an MQTT broker?")
             )  # fmt: skip
         elif silent_ns > self.options.keepalive_s * NS + _KEEPALIVE_GRACE_NS:

@@ -204,11 +204,6 @@ class Session:
         return len(self._flying)
 
     @property
-    def backlog(self) -> int:
-        """Records that waited before the connection and were not offered yet."""
-        return self._backlog.waiting
-
-    @property
     def is_quiet(self) -> bool:
         """Nothing is unanswered and nothing live waits: a good moment to leave."""
         return not self._flying and not self._greeting and not self._mirror and not self._live.waiting

@@ -159,6 +159,17 @@ def test_3_1_1_follows_an_explicit_refusal_of_the_version(refusal: bytes) -> Non
         assert running.sender.snapshot()["protocol"] == "3.1.1"
 
 
+def test_mqtt_5_is_asked_for_again_after_a_connection_with_3_1_1() -> None:
+    refuse = replies(b"\x20\x02\x00\x01")
+    gone = replies(CONNACK_311, linger=False)
+    accept = answers(CONNACK_5, lambda mid: b"\x40\x02" + mid)
+    with StubBroker(refuse, gone, accept) as broker, Running(broker.url) as running:
+        running.append("sample", b"1")
+        running.until_sent()
+        assert broker.versions == [5, 4, 5]
+        assert running.sender.snapshot()["protocol"] == "5"
+
+
 def test_3_1_1_never_follows_silence_or_a_closed_connection() -> None:
     def silent(connection: socket.socket, _connect: bytes) -> None:
         connection.recv(1)
