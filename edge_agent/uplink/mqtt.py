@@ -223,7 +223,7 @@ class Connection:
         if not self._up and silent_ns > self.options.connack_timeout_ns:
             self._end(
                 Failure(Cause.TIMEOUT, "the broker takes the connection but says nothing",
-                        "is this an MQTT broker?")
+                        "no MQTT broker? or only 3.1.1: set protocol")
             )  # fmt: skip
         elif silent_ns > self.options.keepalive_s * NS + _KEEPALIVE_GRACE_NS:
             self._end(Failure(Cause.NO_ACK, f"the broker is silent since {silent_ns // NS} s"))
