@@ -14,14 +14,16 @@ from edge_agent.model import NS, MonoNs
 SILENT_POLLS = 3
 FIRST_PROBE_NS = NS
 LAST_PROBE_NS = 10 * NS
-_ENDS_EARLY = (BadCause.CRC, BadCause.SHORT)
+_LEAST_REPLY = 5
 
 
 def is_silent(outcome: Outcome) -> bool:
-    """Whether the outcome cost the whole timeout. A reply that is damaged does not: it ends with its
-    own silence, and costs the others little."""
+    """Whether the outcome cost the whole timeout: nothing, a click on the line, or only frames that
+    are not the reply. A damaged reply does not; it ends with its own silence and costs the others little."""
     if isinstance(outcome, BadFrame):
-        return outcome.cause not in _ENDS_EARLY
+        if outcome.cause in (BadCause.CRC, BadCause.SHORT):
+            return False
+        return outcome.cause is not BadCause.GARBAGE or outcome.heard < _LEAST_REPLY
     return isinstance(outcome, NoReply)
 
 

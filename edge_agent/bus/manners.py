@@ -15,6 +15,8 @@ FLOOR_NS = NS // 10
 _FACTOR = 4
 _SETTLED = 4
 """Replies in a row before the timeout may shrink."""
+_AWAY = 3
+"""Late windows without a sound after which a device is away."""
 _DECAY_NUM, _DECAY_DEN = 15, 16
 """The slowest reply fades by a sixteenth with each faster one: one slow reply in a hundred is kept."""
 
@@ -26,19 +28,22 @@ class AdaptiveTimeout:
     device that has become slow is given all its time from the second try on.
     """
 
-    __slots__ = ("_replies", "_slowest", "average_ns", "configured_ns", "last_ns")
+    __slots__ = ("_known", "_replies", "_slowest", "average_ns", "configured_ns", "last_ns", "probing")
 
     def __init__(self, configured_ns: int) -> None:
         self.configured_ns = configured_ns
         self.last_ns = 0
         self.average_ns = 0
+        self.probing = False
+        """Set while the device is away: it is asked with the timeout that sufficed before."""
         self._slowest = 0
         self._replies = 0
+        self._known = configured_ns
 
     @property
     def timeout_ns(self) -> int:
         if self._replies < _SETTLED:
-            return self.configured_ns
+            return self._known if self.probing else self.configured_ns
         return min(self.configured_ns, max(FLOOR_NS, _FACTOR * self._slowest))
 
     def replied(self, latency_ns: int) -> None:
@@ -48,6 +53,8 @@ class AdaptiveTimeout:
         self._slowest = max(latency_ns, self._slowest * _DECAY_NUM // _DECAY_DEN)
 
     def silent(self) -> None:
+        if self._replies >= _SETTLED:
+            self._known = self.timeout_ns
         self._replies = 0
         self._slowest = 0
 
@@ -60,10 +67,19 @@ class Manners:
     late_window_ns: int | None = None
     turnaround_ns: int = 0
     interframe_ns: int | None = None
+    unheard: int = 0
+    """Timeouts in a row after which nothing came in the late window either."""
 
     def late_ns(self, timeout_ns: int) -> int:
-        """How long after a timeout of `timeout_ns` a reply may still come."""
-        return 2 * timeout_ns if self.late_window_ns is None else self.late_window_ns
+        """How long after a timeout of `timeout_ns` a reply may still come.
+
+        A device that stayed mute through several late windows is away, not late: keeping the line
+        silent for it would only take time from the others. Should it come back with a late reply,
+        that is one foreign frame to whoever is asked then.
+        """
+        if self.late_window_ns is not None:
+            return self.late_window_ns
+        return 0 if self.unheard >= _AWAY else 2 * timeout_ns
 
 
 def manners_of(device: DeviceDef, bus: BusDef) -> Manners:

@@ -56,6 +56,8 @@ class SerialLine:
         self._stopped = stopped
         self._tracer = tracer
         self._port: Port | None = None
+        self._awaited: Manners | None = None
+        """Whose late reply may be among what is heard out of turn."""
         self._quiet = Quiet(timing, clock.mono_ns())
         self.manners = manners
         self.counts = LineCounts()
@@ -126,7 +128,7 @@ class SerialLine:
             return None
         if self._tracer:
             self._tracer.concluded(request, transaction, timeout_ns, now)
-        self._after(port, outcome, want, manners, timeout_ns, now)
+        self._after(port, transaction, want, manners, timeout_ns, now)
         self._count(transaction)
         answered = isinstance(outcome, Values | DeviceException)
         occupied = now - start if answered else self._timing.wire_ns(len(want.request) + transaction.heard)
@@ -174,21 +176,35 @@ class SerialLine:
         self.counts.heard_bytes += len(data)
         self.counts.discarded_bytes += len(data)
         self.counts.late_replies += is_late
+        if self._awaited is not None:
+            self._awaited.unheard = 0
         if self._tracer:
             self._tracer.discarded(data, now, is_late)
 
     def _after(
-        self, port: Port, outcome: Outcome, want: Expected, manners: Manners, timeout_ns: int, now: MonoNs
+        self,
+        port: Port,
+        transaction: Transaction,
+        want: Expected,
+        manners: Manners,
+        timeout_ns: int,
+        now: MonoNs,
     ) -> None:
+        outcome = transaction.outcome
+        self._awaited = None
         match outcome:
             case Values(latency_ns=latency_ns) | DeviceException(latency_ns=latency_ns):
                 manners.timeout.replied(latency_ns)
+                manners.unheard = 0
                 self._quiet.after_reply(now, manners.turnaround_ns)
-            case BadFrame(cause) if cause in (BadCause.CRC, BadCause.SHORT):
+            case BadFrame() if not transaction.timed_out:
+                manners.unheard = 0
                 self._quiet.after_bad_frame(now)
             case _:
                 manners.timeout.silent()
                 self._quiet.after_silence(now, manners.late_ns(timeout_ns), want)
+                manners.unheard += 1
+                self._awaited = manners
                 if isinstance(outcome, NoReply) and port.unsent():
                     raise PortError(
                         "the port did not send the request",

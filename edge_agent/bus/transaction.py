@@ -8,9 +8,11 @@
 What ends the wait:
 * the reply: found at any offset of what was heard; at once;
 * the timeout: from the end of the request on the wire to the first byte of something that may be the
-  reply. Glitch bytes and other units' frames do not stop it: ours may still come behind them;
-* silence, once something that begins like our reply was heard and stays incomplete or invalid: a
-  truncated reply costs what the whole one would have taken and the tolerated gap, not the timeout.
+  reply. Glitch bytes, fewer than any reply has, and other units' whole frames do not stop it: ours may
+  still come behind them;
+* silence, once something was heard that may have been our reply: it begins like it, or is as long as a
+  reply and no valid frame. A damaged or truncated reply costs what the whole one would have taken and
+  the tolerated gap, not the timeout.
 
 Invariants: `Values` only from a frame that `find_reply` accepts; the wait never exceeds the timeout
 plus the time of the reply on the wire plus the tolerated gap, whatever is heard (babble included).
@@ -46,6 +48,7 @@ class Transaction:
     __slots__ = (
         "_buffer", "_deadline", "_first_heard", "_foreign", "_last_heard", "_timeout_ns", "_timing",
         "_tx_end", "_want", "echo", "frame", "heard", "outcome", "raw",
+        "timed_out",
     )  # fmt: skip
 
     def __init__(self, want: Expected, timing: Timing, timeout_ns: int) -> None:
@@ -63,6 +66,8 @@ class Transaction:
         """All that was heard, for the trace; no more than two of the longest frames."""
         self.frame = b""
         """The reply as it stood on the wire, once there is one."""
+        self.timed_out = False
+        """It ended by the timeout: a reply may still come."""
         self.outcome: Outcome | None = None
 
     def sent(self, start: MonoNs, now: MonoNs) -> None:
@@ -92,13 +97,17 @@ class Transaction:
         start = begins_ours(self._buffer, self._want)
         if start >= 0:
             return self._step_in_frame(now, len(self._buffer) - start)
-        if now >= self._deadline:
+        until = self._deadline
+        if len(self._buffer) >= _LEAST_REPLY:
+            until = min(until, MonoNs(self._last_heard + self._timing.chunk_gap_ns))
+        if now >= until:
+            self.timed_out = now >= self._deadline
             return self._end()
         # No reply can be complete before its own length has passed. With something heard, the rest
         # of the shortest reply must still come, so babble wakes us every few characters at most.
         wire = self._timing.wire_ns(_LEAST_REPLY if self.heard else self._want.length)
         since = now if self.heard else self._tx_end + self._timing.interframe_ns
-        return Wait(MonoNs(min(since + wire, self._deadline)), self._deadline)
+        return Wait(MonoNs(min(since + wire, until)), until)
 
     def _step_in_frame(self, now: MonoNs, have: int) -> Outcome | Wait:
         # One sleep over all that is missing, then the tolerated gap: a whole reply costs two looks, and

@@ -265,7 +265,9 @@ class BusWorker:
         self._retry_ns = _FIRST_RETRY_NS
         device.debts.note(job.request, outcome, now)
         opened = device.breaker.is_open
-        if device.breaker.note(outcome, now):
+        back = device.breaker.note(outcome, now)
+        device.manners.timeout.probing = device.breaker.is_open
+        if back:
             device.back()
             self._schedule.hasten(device.index, now)
         silent_probe = job.probe and device.breaker.is_open

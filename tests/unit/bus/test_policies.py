@@ -36,6 +36,7 @@ SILENT = NoReply()
         ([BadFrame(BadCause.CRC, 9)] * 9, False),
         ([SILENT, SILENT, BadFrame(BadCause.SHORT, 3), SILENT], False),
         ([BadFrame(BadCause.GARBAGE, 1)] * 3, True),
+        ([BadFrame(BadCause.GARBAGE, 9)] * 9, False),
         ([BadFrame(BadCause.WRONG_UNIT, 9)] * 3, True),
         ([SILENT] * 3 + [BUSY], False),
         ([SILENT] * 3 + [BadFrame(BadCause.CRC, 9)], True),
@@ -112,6 +113,21 @@ def test_the_timeout_only_shrinks_and_never_below_the_floor():
     assert timeout.timeout_ns == 500 * MS
 
 
+def test_a_device_that_is_away_is_probed_with_the_timeout_that_sufficed():
+    timeout = AdaptiveTimeout(5 * NS)
+    for _ in range(4):
+        timeout.replied(50 * MS)
+    timeout.silent()
+    assert timeout.timeout_ns == 5 * NS
+    timeout.probing = True
+    assert timeout.timeout_ns == 200 * MS
+    timeout.silent()
+    assert timeout.timeout_ns == 200 * MS
+    unknown = AdaptiveTimeout(5 * NS)
+    unknown.probing = True
+    assert unknown.timeout_ns == 5 * NS
+
+
 @given(st.lists(st.integers(0, 2000), max_size=100), st.integers(1, 1000))
 @settings(max_examples=60)
 def test_the_timeout_stays_between_floor_and_configured(latencies, configured_ms):
@@ -124,6 +140,8 @@ def test_the_timeout_stays_between_floor_and_configured(latencies, configured_ms
 
 def test_a_late_window_is_twice_the_timeout_unless_the_profile_says_otherwise():
     assert Manners().late_ns(100) == 200
+    assert Manners(unheard=3).late_ns(100) == 0
+    assert Manners(unheard=3, late_window_ns=7).late_ns(100) == 7
     assert Manners(late_window_ns=7).late_ns(100) == 7
 
 

@@ -132,6 +132,15 @@ def test_the_local_echo_is_set_aside():
     assert play([(0, WANT.request)])[0] == NoReply()
 
 
+@pytest.mark.parametrize("bit", range(8 * 2))
+def test_a_reply_damaged_in_its_first_bytes_ends_by_silence_too(bit):
+    hurt = bytearray(GOOD)
+    hurt[bit // 8] ^= 1 << bit % 8
+    outcome, at = play([(40, bytes(hurt))])
+    assert isinstance(outcome, BadFrame)
+    assert at < 100
+
+
 def test_bytes_after_the_reply_change_nothing():
     outcome, _ = play([(10, GOOD + b"\x00\xff\x00")])
     assert isinstance(outcome, Values)
