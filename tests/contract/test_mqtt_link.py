@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import select
 import socket
 import threading
 from dataclasses import replace
@@ -271,25 +272,24 @@ def test_a_disconnect_for_size_parks_the_largest_record() -> None:
 
 
 def test_the_broker_s_receive_maximum_is_kept() -> None:
-    flying: list[int] = []
-
-    def look() -> bool:
-        flying.append(running.sender.snapshot()["in_flight"])
-        return not running.outbox.waiting()
-
     # Receive Maximum 1: property 0x21, two bytes.
     connack = b"\x20\x06\x00\x00\x03\x21\x00\x01"
-    with (
-        StubBroker(answers(connack, lambda mid: b"\x40\x02" + mid)) as broker,
-        Running(broker.url) as running,
-    ):
-        running.append("sample", *(b"%d" % number for number in range(50)))
-        running.until(look)
-        assert max(flying) == 1
-        assert running.sender.snapshot()["window"] == 1
+    early: list[int] = []
 
+    def slow(mid: bytes, connection: socket.socket) -> bytes:
+        """Nothing more may come before the answer."""
+        readable, _, _ = select.select([connection], [], [], 0.02)
+        early.append(len(readable))
+        return b"\x40\x02" + mid
 
-# --- names ----------------------------------------------------------------------------------------
+    def one_by_one(connection: socket.socket, hello: bytes) -> None:
+        answers(connack, lambda mid: slow(mid, connection))(connection, hello)
+
+    with StubBroker(one_by_one) as broker, Running(broker.url) as running:
+        running.append("sample", *(b"%d" % number for number in range(20)))
+        running.until(lambda: not running.outbox.waiting())
+    assert len(early) >= 20
+    assert not any(early)
 
 
 def test_a_name_server_that_hangs_holds_neither_the_loop_nor_more_than_one_thread(
