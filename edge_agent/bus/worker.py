@@ -13,25 +13,24 @@ with its reason: silence of the agent and silence of a device must not look alik
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from edge_agent.bus import report
-from edge_agent.bus.device import Device, devices_of, down_points, retry_cost_ns
+from edge_agent.bus.device import Device, devices_of, retry_cost_ns
+from edge_agent.bus.handover import Handover
 from edge_agent.bus.line import Done, Line
 from edge_agent.bus.lines import make_line
 from edge_agent.bus.load import LoadLimit
 from edge_agent.bus.outcomes import (
     BadFrame,
-    Block,
     BusEvent,
     DeviceException,
     NoReply,
     Outcome,
     PortDown,
     ReadRequest,
-    Skipped,
 )
 from edge_agent.bus.pool import Job, Pool
 from edge_agent.bus.schedule import MISSED_AT_MOST, Due, Schedule
@@ -43,7 +42,7 @@ from edge_agent.clock import Clock
 from edge_agent.counters import Counters
 from edge_agent.errors import PortError
 from edge_agent.heartbeat import Heartbeat
-from edge_agent.model import NS, MonoNs, Site, WallNs
+from edge_agent.model import NS, MonoNs, Site
 
 _RUN_NS = NS // 4
 """Most time one plan may begin requests for, so that the load limit and the schedule are looked at."""
@@ -69,26 +68,16 @@ class BusWorker:
         line: Line | None = None,
     ) -> None:
         self.bus = site.buses[bus_index]
-        self._generation = generation
-        self._sink = sink
         self._clock = clock
         self._tally = Tally(counters, self.bus.name)
+        self._out = Handover(generation, sink, clock, self._tally)
         self._stop: threading.Event | None = None
         self._asking_since: MonoNs | None = None
         self._devices = devices_of(site, bus_index)
         manners = {device.index: device.manners for device in self._devices.values()}
         self._line = line or make_line(self.bus, manners, clock, self._stopping, trace)
         now = clock.mono_ns()
-        points = site.points
-        self._schedule = Schedule(
-            (
-                (device.index, number, points[number].poll_ns)
-                for device in self._devices.values()
-                for number in device.points
-                if points[number].poll_ns > 0
-            ),
-            now,
-        )
+        self._schedule = Schedule(_periods(self._devices.values()), now)
         self._pool = Pool()
         slowest = max((one.timeout.configured_ns for one in manners.values()), default=0)
         self._call_bound_ns = _CALL_BOUND_NS + slowest
@@ -98,9 +87,7 @@ class BusWorker:
         self._retry_ns = _FIRST_RETRY_NS
         self.heartbeat = Heartbeat(f"bus {self.bus.name}", clock)
         self._report_at = now
-        self._snapshot: Mapping[str, Any] = report.bus(
-            self.bus, self._line, self._load, self._devices.values()
-        )
+        self._snapshot = self._make_snapshot()
 
     # --- seen from other threads ----------------------------------------------------------------
 
@@ -172,18 +159,18 @@ class BusWorker:
 
     def _plan(self, device: Device, dues: Sequence[Due], now: MonoNs) -> None:
         deadlines = {point: due.deadline for due in dues for point in due.points}
-        self._skip(device, [p for due in dues for p in due.points * min(due.missed, MISSED_AT_MOST)])
+        self._out.skipped(device, [p for due in dues for p in due.points * min(due.missed, MISSED_AT_MOST)])
         beyond = sum(max(0, due.missed - MISSED_AT_MOST) * len(due.points) for due in dues)
         self._tally.skipped(device.name, beyond)
         missed: list[int] = []
         for job in self._pool.displace(frozenset(deadlines)):
             if job.last is not None:
-                self._emit(job.request, job.last, now)
+                self._out.block(job.request, job.last, now)
                 continue
             missed += [point for point in job.request.points if point in deadlines]
             for point in job.request.points:
                 deadlines.setdefault(point, job.deadline)
-        self._skip(device, missed)
+        self._out.skipped(device, missed)
         self._ask(device, deadlines, now)
 
     def _ask(self, device: Device, deadlines: Mapping[int, MonoNs], now: MonoNs) -> None:
@@ -194,7 +181,7 @@ class BusWorker:
         plan = device.planner.plan(deadlines, device.refusals)
         for request, code in plan.refused:
             self._tally.spared(device.name, len(request.points))
-            self._emit(request, DeviceException(code, 0), now)
+            self._out.block(request, DeviceException(code, 0), now)
         self._pool.add(
             Job(request, min(deadlines[point] for point in request.points)) for request in plan.requests
         )
@@ -255,12 +242,12 @@ class BusWorker:
         device, outcome, now = self._devices[job.request.device], done.outcome, done.mono_ns
         self._load.spend(done.line_ns, self._clock.mono_ns())
         self._tally.request(device.name, word(outcome))
-        if device.view.note(outcome, self._wall(now)):
+        if device.view.note(outcome, self._out.wall(now)):
             self._report_at = now
         if isinstance(outcome, PortDown):
             self._back_off(now)
             if waited and not job.probe:
-                self._emit(job.request, outcome, now)
+                self._out.block(job.request, outcome, now)
             return
         self._retry_ns = _FIRST_RETRY_NS
         device.debts.note(job.request, outcome, now)
@@ -272,11 +259,11 @@ class BusWorker:
             self._schedule.hasten(device.index, now)
         silent_probe = job.probe and device.breaker.is_open
         if waited and not silent_probe and not self._again(device, job, outcome, now):
-            self._emit(job.request, outcome, now)
+            self._out.block(job.request, outcome, now)
         if device.breaker.is_open and not opened:
             for waiting in self._pool.clear(device.index):
                 self._tally.spared(device.name, len(waiting.request.points))
-                self._emit(waiting.request, waiting.last or outcome, now)
+                self._out.block(waiting.request, waiting.last or outcome, now)
 
     def _again(self, device: Device, job: Job, outcome: Outcome, now: MonoNs) -> bool:
         """Ask again where that helps and there is time: True when the poll is not over yet."""
@@ -295,28 +282,13 @@ class BusWorker:
 
     # --- handing on -----------------------------------------------------------------------------
 
-    def _emit(self, request: ReadRequest, outcome: Outcome, now: MonoNs) -> None:
-        self._sink(Block(self._generation, request, outcome, now, self._wall(now)))
-
     def _spare(self, device: Device, points: Iterable[int], outcome: Outcome, now: MonoNs) -> None:
-        points = tuple(points)
-        self._tally.spared(device.name, len(points))
-        if isinstance(outcome, PortDown) and device.view.port_down(outcome.reason, self._wall(now)):
+        if isinstance(outcome, PortDown) and device.view.port_down(outcome.reason, self._out.wall(now)):
             self._report_at = now
-        for request in down_points(points, device):
-            self._emit(request, outcome, now)
-
-    def _skip(self, device: Device, points: Sequence[int]) -> None:
-        if points:
-            self._tally.skipped(device.name, len(points))
-            now = self._clock.mono_ns()
-            self._sink(Skipped(self._generation, tuple(points), now, self._wall(now)))
+        self._out.spared(device, points, outcome, now)
 
     def _make_snapshot(self) -> Mapping[str, Any]:
         return report.bus(self.bus, self._line, self._load, self._devices.values())
-
-    def _wall(self, when: MonoNs) -> WallNs:
-        return WallNs(self._clock.wall_ns() - (self._clock.mono_ns() - when))
 
     def _report(self, now: MonoNs) -> None:
         self._report_at = MonoNs(now + _REPORT_NS)
@@ -340,3 +312,12 @@ class BusWorker:
 
     def _stopping(self) -> bool:
         return self._stop is not None and self._stop.is_set()
+
+
+def _periods(devices: Iterable[Device]) -> Iterator[tuple[int, int, int]]:
+    """(device, point, period) of every point that has a period."""
+    for device in devices:
+        for number in device.points:
+            period_ns = device.planner.points[number].poll_ns
+            if period_ns > 0:
+                yield device.index, number, period_ns
