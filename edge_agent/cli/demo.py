@@ -35,7 +35,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(options: argparse.Namespace) -> int:
     folder = _prepare(options.dir)
     chosen = broker.choose(folder)
-    plant.write(folder, chosen.url)
+    plant.write(folder, chosen.url, chosen.protocol)
     _introduce(folder, chosen)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,6 +1,6 @@
 """One run of the agent: everything built, wired, started, supervised, and stopped in order.
 
-Order of the start: kernels (tested in a child before there is a thread), spool (recovery), process
+Order of the start: spool (recovery), kernels (tested in a child before there is a thread), process
 stage, then the threads from the cloud's end to the line's, so that whoever hands something on finds
 someone who takes it. Order of the stop: buses, pipeline, spool, uplink, so that everything that was
 read still goes the whole way; each step has its bound, all together less than 5 s.
@@ -9,6 +9,7 @@ read still goes the whole way; each step has its bound, all together less than 5
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 import sys
 import threading
@@ -73,14 +74,22 @@ class Agent:
         self._clock = clock
         self._counters = counters = Counters()
         self.problems: list[str] = []
-        functions = self._kernels()
         epoch = secrets.token_bytes(EPOCH_BYTES)
         self._spool = Spool(Path(site.spool.path), epoch, limits=Limits.of(site.spool), counters=counters)
+        functions = self._kernels()
         stage = Stage.build(
             site, FIRST_GENERATION, functions, clock.mono_ns(), clock.wall_ns(), counters=counters
         )
+        snapshots = Snapshots(self, site, epoch, functions.mode, stage, clock, counters)
         self._intake = Intake(clock, counters)
-        self._sender = Sender(site, SpoolOutbox(self._spool), clock, counters, stage.known_alarm_states)
+        self._sender = Sender(
+            site,
+            SpoolOutbox(self._spool),
+            clock,
+            counters,
+            stage.known_alarm_states,
+            snapshots.health,
+        )
         self._buses = [self._bus(index, options) for index in range(len(site.buses))]
         self._pipeline = Pipeline(
             stage=stage,
@@ -101,7 +110,6 @@ class Agent:
             on_losses=self._pipeline.lost,
         )
         self._pipeline.open(self._spool.recovery)
-        snapshots = Snapshots(self, site, epoch, functions.mode, stage, clock, counters)
         self._status = StatusServer(options.socket, snapshots.take, clock)
         self._workers = self._make_workers()
         if options.tracer is not None:
@@ -113,7 +121,8 @@ class Agent:
     def _kernels(self) -> kernels.Kernels:
         """The native kernels after their self-test; else plain Python, said aloud."""
         try:
-            selftest.ensure(Path(self._site.spool.path))
+            if os.environ.get(kernels.MODE_VARIABLE, "native") == "native":
+                selftest.ensure(Path(self._site.spool.path).parent)
             return kernels.load()
         except KernelError as error:
             log.error("native kernels cannot be used, plain Python takes over: %s", error)

@@ -53,6 +53,18 @@ class Snapshots:
             "counters": self._counters.snapshot(),
         }
 
+    def health(self) -> Mapping[str, Any]:
+        """The same for the cloud, without values (they have their records) and without local paths."""
+        buses, spool, _ = self._agent.parts
+        about = self._about(self._clock.mono_ns())
+        said = ("version", "uptime_s", "state", "problems", "kernels", "clock_synchronised", "config_hash")
+        return {
+            **{key: about[key] for key in said},
+            "buses": [_bus_health(bus.snapshot()) for bus in buses],
+            "spool": asdict(spool.stats()),
+            "counters": self._counters.snapshot(),
+        }
+
     def _about(self, now: MonoNs) -> dict[str, Any]:
         trouble = self._agent.trouble()
         return {
@@ -98,3 +110,9 @@ class Snapshots:
             }
             for alarm in self._stage.alarm_states()
         ]
+
+
+def _bus_health(bus: Mapping[str, Any]) -> dict[str, Any]:
+    kept = ("name", "unit_id", "state", "since", "why", "outcomes", "latency_ms")
+    devices = [{key: device[key] for key in kept} for device in bus["devices"]]
+    return {"name": bus["name"], "state": bus["state"], "load": bus["load"], "devices": devices}

@@ -33,6 +33,9 @@ class Broker:
     """What to tell the person."""
     command: tuple[str, ...]
     port: int
+    protocol: str
+    """What agent and receiver are told to speak. amqtt does not refuse MQTT 5, it misreads it and stays
+    silent, so nobody could fall back by himself."""
 
     @property
     def url(self) -> str:
@@ -46,13 +49,13 @@ def choose(folder: Path) -> Broker:
     if mosquitto := shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin"):
         configuration = folder / "mosquitto.conf"
         configuration.write_text(_MOSQUITTO.format(port=port))
-        return Broker("mosquitto", (mosquitto, "-c", str(configuration)), port)
+        return Broker("mosquitto", (mosquitto, "-c", str(configuration)), port, "auto")
     if importlib.util.find_spec("amqtt") is not None:
         configuration = folder / "amqtt.yaml"
         configuration.write_text(_AMQTT.format(port=port))
         amqtt = str(Path(sys.executable).with_name("amqtt"))
         name = "amqtt (mosquitto is not installed; amqtt speaks only MQTT 3.1.1)"
-        return Broker(name, (amqtt, "-c", str(configuration)), port)
+        return Broker(name, (amqtt, "-c", str(configuration)), port, "3.1.1")
     raise EdgeAgentError(
         "no MQTT broker for the demo\n    hint: apt install mosquitto, or pip install 'edge-agent[demo]'"
     )

@@ -78,6 +78,11 @@ class Children:
         """Until `path` exists."""
         self._wait(path.exists, timeout_s, f"{path} has not appeared")
 
+    def wait_for_text(self, name: str, text: str, timeout_s: float) -> None:
+        """Until `text` stands in the child's log."""
+        log = self._folder / f"{name}.log"
+        self._wait(lambda: text in log.read_text(), timeout_s, f"{name} has not said {text!r}")
+
     def _wait(self, condition: Callable[[], bool], timeout_s: float, complaint: str) -> None:
         end = self._clock.mono_ns() + int(timeout_s * NS)
         while not condition():

@@ -84,15 +84,16 @@ severity  = "critical"
 window = "5s"
 
 [uplink]
-url = "{url}"
+url      = "{url}"
+protocol = "{protocol}"
 
 [spool]
 path = "{spool}"
 """
 
 
-def write(folder: Path, url: str) -> None:
+def write(folder: Path, url: str, protocol: str) -> None:
     """Both files into `folder`; the configuration talks to the broker at `url`."""
     (folder / SIMULATOR).write_text(_SIMULATOR)
-    text = _AGENT.format(port=folder / PORT, baud=BAUD, url=url, spool=folder / "spool")
-    (folder / AGENT).write_text(text)
+    places = {"port": folder / PORT, "baud": BAUD, "url": url, "protocol": protocol}
+    (folder / AGENT).write_text(_AGENT.format(**places, spool=folder / "spool"))

@@ -75,11 +75,12 @@ class Session:
             ),
         )
         children.wait_for_path(folder / plant.PORT, _START_S)
-        receiver = children.start(
-            "receiver", agent_command("receive", "--url", self._broker.url, "--json"), piped=True
-        )
+        receive = ("receive", "--url", self._broker.url, "--protocol", self._broker.protocol, "--json")
+        receiver = children.start("receiver", agent_command(*receive), piped=True)
         assert receiver.stdout is not None
         threading.Thread(target=self._listen, args=(receiver.stdout,), daemon=True).start()
+        # The broker keeps messages for a receiver only from its first subscription on.
+        children.wait_for_text("receiver", "listening to", _START_S)
         socket = str(folder / plant.SOCKET)
         children.start(
             "agent", agent_command("run", "--config", str(folder / plant.AGENT), "--socket", socket)

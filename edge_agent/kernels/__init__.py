@@ -8,6 +8,6 @@ trusted on this machine. Nothing here knows devices, configuration or time: arra
 
 from __future__ import annotations
 
-from edge_agent.kernels.loader import Kernels, load
+from edge_agent.kernels.loader import MODE_VARIABLE, Kernels, load
 
-__all__ = ["Kernels", "load"]
+__all__ = ["MODE_VARIABLE", "Kernels", "load"]

@@ -18,6 +18,7 @@ from edge_agent.kernels.catalogue import all_kernels, source_hash
 from edge_agent.kernels.registry import Kernel
 
 MODES = ("native", "jit", "python")
+MODE_VARIABLE = "EDGE_AGENT_KERNELS"
 
 
 class Kernels:
@@ -42,7 +43,7 @@ def load(mode: str | None = None, *, library: Path | None = None) -> Kernels:
     `library` replaces the native library's usual place. KernelError when the mode cannot be had: the
     library is missing, damaged, made from other sources or for another machine, or numba is missing.
     """
-    mode = mode or os.environ.get("EDGE_AGENT_KERNELS") or "native"
+    mode = mode or os.environ.get(MODE_VARIABLE) or "native"
     kernels = all_kernels()
     if mode == "native":
         return Kernels(mode, open_library(library or artifact.default_path(), kernels))

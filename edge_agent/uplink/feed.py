@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from edge_agent.clock import Clock
 from edge_agent.counters import Counters, declare
@@ -70,6 +70,10 @@ class Feed:
         """The retained status; also the last will, so the epoch tells whose death it is."""
         payload = payloads.status(state, self._outbox.epoch, self._clock.wall_ns(), reason)
         return Message(topic=self._topics.status, payload=payload, retain=True)
+
+    def health(self, document: Mapping[str, object]) -> Message:
+        payload = payloads.health(document, self._outbox.epoch, self._clock.wall_ns())
+        return Message(topic=self._topics.health, payload=payload)
 
     def connected(self, up: Up) -> None:
         """Collect the greeting and everything that waits."""

@@ -46,6 +46,11 @@ def alarm(transition: AlarmTransition) -> bytes:
     )
 
 
+def health(document: Mapping[str, object], epoch: bytes, now: WallNs) -> bytes:
+    """Now and then, not retained: how the agent, its buses, its spool and its counters stand."""
+    return _encode({"t": now / NS, "epoch": epoch.hex()} | dict(document))
+
+
 def maybe_status(payload: bytes) -> dict[str, Any] | None:
     """A received status document, None when it is none."""
     try:

@@ -53,10 +53,12 @@ class Tuning:
     """At the end: how long what is live may still be sent and answered."""
     goodbye_ns: int = NS // 2
     """At the end: how long the answer to the last status is waited for."""
+    health_ns: int = 60 * NS
+    """Between two health messages; the first comes a tenth of it after connecting."""
 
 
 class Sender:
-    """`outbox` and `alarm_states` are called by the uplink thread, the latter at each connect."""
+    """`outbox`, `alarm_states` (at each connect) and `health` are called by the uplink thread."""
 
     def __init__(
         self,
@@ -65,6 +67,7 @@ class Sender:
         clock: Clock,
         counters: Counters,
         alarm_states: Callable[[], Sequence[AlarmTransition]] = tuple,
+        health: Callable[[], Mapping[str, Any]] | None = None,
         *,
         tuning: Tuning | None = None,
         random: Random | None = None,
@@ -85,6 +88,8 @@ class Sender:
             will=lambda: self._feed.status("offline", "connection lost"),
         )
         self._outbox = outbox
+        self._health = health
+        self._health_at = MonoNs(0)
         self._clock = clock
         self._ignored = counters.get(IGNORED)
         self._progress = 0
@@ -134,6 +139,7 @@ class Sender:
         now = self._clock.mono_ns()
         if self._session.state is not State.DOWN:
             self._watch(now)
+            self._say_health(now)
             with self.heartbeat.call("spool: read", _SPOOL_BOUND_NS):
                 self._feed.publish(self._link)
         if now - self._waiting_at >= _WAITING_EVERY_NS:
@@ -144,6 +150,7 @@ class Sender:
         match event:
             case Up():
                 self._progress = 0
+                self._health_at = MonoNs(self._clock.mono_ns() + self._tuning.health_ns // 10)
                 with self.heartbeat.call("spool: what waits", _SPOOL_BOUND_NS):
                     self._feed.connected(event)
             case Down(failure):
@@ -160,6 +167,11 @@ class Sender:
             self._session.progressed(now)
         elif self._session.overdue(now):
             self._link.abort(_NO_ACK)
+
+    def _say_health(self, now: MonoNs) -> None:
+        if self._health is not None and now >= self._health_at:
+            self._health_at = MonoNs(now + self._tuning.health_ns)
+            self._session.say(self._feed.health(self._health()))
 
     def _sleep(self, longest_s: float) -> None:
         now = self._clock.mono_ns()

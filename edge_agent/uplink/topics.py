@@ -38,6 +38,7 @@ class Topics:
                 )
         self.root = f"{WIRE_VERSION}/{site}/{agent}"
         self.status = f"{self.root}/up/status"
+        self.health = f"{self.root}/up/health"
         self.hist_birth = f"{self.root}/up/hist/birth"
         self.commands = f"{self.root}/dn/#"
         self.ack = f"{self.root}/dn/ack"

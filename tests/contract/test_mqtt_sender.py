@@ -167,3 +167,16 @@ def test_a_stop_under_backlog_ends_in_time_and_says_offline(tmp_path: Path) -> N
         assert "event" not in outbox.waiting()
         with Probe(broker) as late:
             assert json.loads(late.wait_for(f"{ROOT}/status"))["state"] == "offline"
+
+
+def test_health_is_said_again_and_again_and_not_retained(tmp_path: Path) -> None:
+    topic = f"{ROOT}/health"
+    with Broker(tmp_path) as broker:
+        with Probe(broker) as probe, Running(broker.url, health=lambda: {"state": "ok"}) as running:
+            probe.wait_until(lambda: len(probe.payloads(topic)) >= 3)
+            document = json.loads(probe.payloads(topic)[0])
+            assert document["state"] == "ok"
+            assert document["epoch"] == running.outbox.epoch.hex()
+        with Probe(broker) as late:
+            late.wait_for(f"{ROOT}/status")
+            assert not late.payloads(topic)

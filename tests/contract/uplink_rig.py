@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +27,7 @@ FAST = Tuning(
     connack_timeout_ns=300 * MS,
     drain_ns=500 * MS,
     goodbye_ns=300 * MS,
+    health_ns=100 * MS,
 )
 
 
@@ -52,6 +53,7 @@ class Running:
         *,
         tuning: Tuning = FAST,
         alarms: Callable[[], Sequence[AlarmTransition]] = tuple,
+        health: Callable[[], Mapping[str, Any]] | None = None,
         limits: dict[str, Any] | None = None,
         **uplink: Any,
     ) -> None:
@@ -60,7 +62,7 @@ class Running:
         if limits:
             tuning = replace(tuning, limits=replace(tuning.limits, **limits))
         self.sender = Sender(
-            site(url, **uplink), self.outbox, SystemClock(), self.counters, alarms, tuning=tuning
+            site(url, **uplink), self.outbox, SystemClock(), self.counters, alarms, health, tuning=tuning
         )
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self.sender.run, args=(self._stop,))

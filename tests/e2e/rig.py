@@ -130,6 +130,8 @@ class Rig:
 
     def start_receiver(self) -> None:
         self._receiver = self._spawn("receiver", "receive", "--url", self.broker.url, "--json")
+        # The broker keeps messages for a receiver only from its first subscription on.
+        self.wait(lambda: "listening to" in (self.folder / "receiver.log").read_text(), what="subscription")
 
     def _spawn(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.out").open("ab") as out, (self.folder / f"{name}.log").open("ab") as log:
