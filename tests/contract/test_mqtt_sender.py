@@ -173,7 +173,7 @@ def test_health_is_said_again_and_again_and_not_retained(tmp_path: Path) -> None
     topic = f"{ROOT}/health"
     with Broker(tmp_path) as broker:
         with Probe(broker) as probe, Running(broker.url, health=lambda: {"state": "ok"}) as running:
-            probe.wait_until(lambda: len(probe.payloads(topic)) >= 3)
+            probe.wait_until(lambda _: len(probe.payloads(topic)) >= 3)
             document = json.loads(probe.payloads(topic)[0])
             assert document["state"] == "ok"
             assert document["epoch"] == running.outbox.epoch.hex()
