@@ -146,6 +146,16 @@ class Send(StrEnum):
     CHANGES = "changes"
 
 
+def send_mode(wanted: Send, type: PointType, poll_ns: int, window_ns: int) -> Send:
+    """How a point really sends: text has no minimum and no mean, so it sends changes; and a window of at
+    most one value says less than the value, so a point that is read no oftener sends samples."""
+    if wanted is not Send.SUMMARY:
+        return wanted
+    if type is PointType.STRING:
+        return Send.CHANGES
+    return Send.SAMPLES if poll_ns >= window_ns else Send.SUMMARY
+
+
 class Severity(StrEnum):
     INFO = "info"
     WARNING = "warning"

@@ -26,6 +26,7 @@ from edge_agent.model import (
     PointType,
     Send,
     Site,
+    send_mode,
 )
 
 _TYPES = {
@@ -52,13 +53,8 @@ _ALARM_KINDS = {
 
 
 def sending(point: PointDef, window_ns: int) -> Send:
-    """How the point really sends: a text has no summary, and neither has a point that is not read
-    more often than once a window."""
-    if point.send is not Send.SUMMARY:
-        return point.send
-    if point.type is PointType.STRING:
-        return Send.CHANGES
-    return Send.SAMPLES if point.poll_ns >= window_ns else Send.SUMMARY
+    """How the point really sends, also where the site was not resolved from a configuration."""
+    return send_mode(point.send, point.type, point.poll_ns, window_ns)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from edge_agent.config.tree import CONTINUOUS, PointSpec, Poll, QuirksSpec
-from edge_agent.model import Area, Order, PointDef, PointType, Quirks, Send
+from edge_agent.model import Area, Order, PointDef, Quirks, Send, send_mode
 
 ON_DEMAND = "on_demand"
 _SWAPPED = {Area.INPUT: Area.HOLDING, Area.HOLDING: Area.INPUT}
@@ -77,14 +77,8 @@ def _invalid(spec: PointSpec, quirks: QuirksSpec) -> tuple[int, ...]:
 
 
 def _send(spec: PointSpec, poll_ns: int, defaults: Defaults) -> Send:
-    send = spec.send or defaults.send
-    if send is not Send.SUMMARY:
-        return send
-    if spec.type is PointType.STRING:
-        return Send.CHANGES  # text has no minimum and no mean
-    if poll_ns >= defaults.window_ns:
-        return Send.SAMPLES  # a window of at most one value says less than the value
-    return Send.SUMMARY
+    assert spec.type is not None
+    return send_mode(spec.send or defaults.send, spec.type, poll_ns, defaults.window_ns)
 
 
 def _on_wire(area: Area, quirks: QuirksSpec) -> Area:
