@@ -15,18 +15,28 @@ from edge_agent.bus.timing import Timing
 from edge_agent.model import MonoNs
 
 _KEEP = 600
-"""Bytes remembered to recognise a late reply (two of the longest)."""
+"""Bytes in which a late reply is looked for (two of the longest)."""
 
 
 class Quiet:
     """The line's silence. `heard` takes everything that comes while no transaction is open."""
 
-    __slots__ = ("_active_at", "_buffer", "_late", "_ready_at", "_timing", "discarded", "late_replies")
+    __slots__ = (
+        "_active_at",
+        "_buffer",
+        "_late",
+        "_noise",
+        "_ready_at",
+        "_timing",
+        "discarded",
+        "late_replies",
+    )
 
     def __init__(self, timing: Timing, now: MonoNs) -> None:
         self._timing = timing
         self._late: Expected | None = None
         self._buffer = b""
+        self._noise = 0
         self._active_at = now
         # A port just opened may be in the middle of somebody's frame.
         self._ready_at = MonoNs(now + timing.chunk_gap_ns)
@@ -56,10 +66,13 @@ class Quiet:
     def heard(self, data: bytes, now: MonoNs) -> None:
         """Bytes that answer nothing: they are discarded, and the silence begins anew."""
         self.discarded += len(data)
-        self._buffer = (self._buffer + data)[-_KEEP:]
-        if self._is_late_reply():
-            self.late_replies += 1
-            self._buffer = b""
+        self._noise += len(data)
+        # Late replies are few and short; in babble, looking for them is all cost.
+        if self._noise <= _KEEP:
+            self._buffer += data
+            if self._is_late_reply():
+                self.late_replies += 1
+                self._buffer = b""
         self._active_at = now
 
     def _is_late_reply(self) -> bool:
@@ -69,5 +82,6 @@ class Quiet:
 
     def _close(self, now: MonoNs, pause_ns: int) -> None:
         self._buffer = b""
+        self._noise = 0
         self._active_at = now
         self._ready_at = MonoNs(max(self._ready_at, now + pause_ns))

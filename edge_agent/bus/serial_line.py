@@ -33,8 +33,10 @@ from edge_agent.errors import PortError
 from edge_agent.model import NS, MonoNs
 
 JAMMED_NS = NS
-"""Bytes still coming this long after the line should have been silent: it is jammed, and the request
-whose turn it is comes to a bad frame without being sent."""
+"""Bytes that come out of turn for so long without a silence: the line is jammed, and the request whose
+turn it is comes to a bad frame without being sent."""
+_NOISY_BYTES = 256
+_NOISY_LOOK_NS = NS // 50
 
 
 class SerialLine:
@@ -59,6 +61,9 @@ class SerialLine:
         self._awaited: Manners | None = None
         """Whose late reply may be among what is heard out of turn."""
         self._quiet = Quiet(timing, clock.mono_ns())
+        self._loud_since = clock.mono_ns()
+        self._loud_bytes = 0
+        """Heard out of turn since the line was last found silent, over as many calls as that takes."""
         self.manners = manners
         self.counts = LineCounts()
         self.fault: PortError | None = None
@@ -151,25 +156,29 @@ class SerialLine:
 
         A bad frame when the line does not fall silent; None when the deadline comes first.
         """
-        give_up = max(self._clock.mono_ns(), self._quiet.ready_at(interframe_ns)) + JAMMED_NS
-        heard = 0
         while True:
             now = self._clock.mono_ns()
             ready = self._quiet.ready_at(interframe_ns)
+            if self._loud_bytes > _NOISY_BYTES:
+                # Looked at every t3.5, a babbling line would cost a tenth of a processor.
+                ready = max(ready, MonoNs(now + _NOISY_LOOK_NS))
             wake = min(ready, MonoNs(now + SLICE_NS), max(deadline, now))
             data = port.read(wake, wake)
             now = self._clock.mono_ns()
             if data:
-                heard += len(data)
                 self._discard(data, now)
-                if now > give_up:
-                    return Done(BadFrame(BadCause.GARBAGE, heard), now, 0)
+                if now - self._loud_since > JAMMED_NS:
+                    return Done(BadFrame(BadCause.GARBAGE, self._loud_bytes), now, 0)
             elif now >= ready:
+                self._loud_bytes = 0
                 return True
             if self._stopped() or now >= deadline:
                 return None
 
     def _discard(self, data: bytes, now: MonoNs) -> None:
+        if not self._loud_bytes:
+            self._loud_since = now
+        self._loud_bytes += len(data)
         late = self._quiet.late_replies
         self._quiet.heard(data, now)
         is_late = self._quiet.late_replies > late

@@ -33,6 +33,9 @@ _RAW_KEPT = 520
 _BABBLE_KEPT = 64
 """Bytes kept beyond two replies before the oldest are forgotten."""
 
+_BABBLE_LOOK_NS = 20_000_000
+"""Between two looks at a line that babbles: it must not cost the processor."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wait:
@@ -104,8 +107,10 @@ class Transaction:
             self.timed_out = now >= self._deadline
             return self._end()
         # No reply can be complete before its own length has passed. With something heard, the rest
-        # of the shortest reply must still come, so babble wakes us every few characters at most.
+        # of the shortest reply must still come; babble is looked at now and then only.
         wire = self._timing.wire_ns(_LEAST_REPLY if self.heard else self._want.length)
+        if self.heard > 2 * self._want.length + _BABBLE_KEPT:
+            wire = max(wire, _BABBLE_LOOK_NS)
         since = now if self.heard else self._tx_end + self._timing.interframe_ns
         return Wait(MonoNs(min(since + wire, until)), until)
 

@@ -228,3 +228,16 @@ def test_exceptions_keep_their_code_through_the_line():
     (outcome,) = bench.run(request())
     assert isinstance(outcome, DeviceException)
     assert outcome.code == 11
+
+
+def test_a_jammed_line_gives_bad_frames_at_the_polls_however_short_their_period():
+    rig = Rig(site(device(poll_ms=100)), respond=lambda data: [(MS, value_reply(data, 1))])
+    rig.run(1)
+    noise = random.Random(5)
+    rig.port.babble([(ms * MS, noise.randbytes(9)) for ms in range(5000)])
+    before = len(rig.blocks)
+    rig.run(5)
+    jammed = [block for block in rig.blocks[before:] if isinstance(block.outcome, BadFrame)]
+    assert len(jammed) > 20
+    rig.run(5)
+    assert isinstance(rig.blocks[-1].outcome, Values)
