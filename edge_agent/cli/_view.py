@@ -110,7 +110,7 @@ def _spool(spool: Snapshot) -> Iterator[str]:
 def _uplink(uplink: Snapshot) -> Iterator[str]:
     yield (
         f"uplink {uplink['broker']}  {uplink['state']} for {age(uplink['since_s'])}"
-        f"  {uplink['protocol']}  backlog {uplink['backlog']}"
+        f"  MQTT {uplink['protocol']}  backlog {uplink['backlog']}"
     )
     if uplink["error"]:
         yield f"  ! {uplink['error']}"
