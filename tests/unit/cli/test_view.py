@@ -43,7 +43,7 @@ SNAPSHOT = {
             "point": "v",
             "unit": "V",
             "value": 231.25,
-            "quality": "port_down",
+            "quality": "invalid",
             "age_s": 75.0,
         },
         {"device": "meter", "point": "text", "unit": "", "value": "ok", "quality": "good", "age_s": 0.25},

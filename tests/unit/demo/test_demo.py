@@ -74,7 +74,7 @@ def test_raised_and_cleared_are_shown_and_counted_but_not_repeated_states() -> N
         "kind": "alarm", "name": "overpressure", "state": "active", "value": 9.123456, "severity": "critical",
         "repeated": False, "epoch": "ab", "stream": "alarm", "seq": 1,
     }  # fmt: skip
-    lines = []
+    lines: list[str] = []
     for event in (alarm, alarm | {"state": "normal", "value": None}, alarm | {"repeated": True}):
         tally.take(event)
         lines += show.lines(event)
