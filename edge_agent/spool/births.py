@@ -54,7 +54,12 @@ class Births:
         """Read what is there; the number of damaged files (removed where possible)."""
         damaged = 0
         for name in self._files.list_dir(self._folder):
-            entry = self._read(name)
+            try:
+                data = self._files.read(self._folder / name)
+            except OSError:
+                # Unreadable now is not damaged: it stays for a run that can read it.
+                continue
+            entry = _decode(name, data)
             if entry:
                 self._entries[bytes.fromhex(name)] = entry
                 continue
@@ -111,19 +116,17 @@ class Births:
         self._files.rename(new, path)
         self._files.sync_dir(self._folder)
 
-    def _read(self, name: str) -> _Entry | None:
-        try:
-            data = self._files.read(self._folder / name)
-            if len(bytes.fromhex(name)) != HASH_BYTES:
-                return None
-        except (OSError, ValueError):
-            return None
-        start, end = len(_MAGIC) + EPOCH_BYTES, len(data) - 4
-        if end < start or data[:4] != _MAGIC or zlib.crc32(data[:end]) != int.from_bytes(data[end:]):
-            return None
-        entry, at = _Entry(data[4:start], stored=True), start
-        while at < end:
-            size = int.from_bytes(data[at : at + 4])
-            entry.records.append(data[at + 4 : at + 4 + size])
-            at += 4 + size
-        return entry
+
+def _decode(name: str, data: bytes) -> _Entry | None:
+    """A birth file's content; None if it is damaged."""
+    start, end = len(_MAGIC) + EPOCH_BYTES, len(data) - 4
+    if len(name) != 2 * HASH_BYTES or end < start or data[:4] != _MAGIC:
+        return None
+    if zlib.crc32(data[:end]) != int.from_bytes(data[end:]):
+        return None
+    entry, at = _Entry(data[4:start], stored=True), start
+    while at < end:
+        size = int.from_bytes(data[at : at + 4])
+        entry.records.append(data[at + 4 : at + 4 + size])
+        at += 4 + size
+    return entry

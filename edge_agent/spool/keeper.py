@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,8 @@ from typing import Self
 from edge_agent.counters import Counters, declare
 from edge_agent.model import NS, MonoNs, SpoolDef
 from edge_agent.records.values import ALARM, EVENT, SAMPLE, STREAMS, SUMMARY, Loss, LossReason
-from edge_agent.spool import hints, space
 from edge_agent.spool import segment as seg
+from edge_agent.spool import space
 from edge_agent.spool.births import Births
 from edge_agent.spool.files import Files
 from edge_agent.spool.lossbook import LossBook, join
@@ -60,6 +61,7 @@ class Keeper:
     def __init__(
         self, path: Path, files: Files, limits: Limits, counters: Counters,
         logs: Mapping[str, StreamLog], births: Births, book: LossBook, cursors: SlotFile,
+        lock: threading.Lock,
     ) -> None:  # fmt: skip
         self.down = False
         """Nothing goes to the disk: the spool lives in memory."""
@@ -74,8 +76,10 @@ class Keeper:
         self._births = births
         self._book = book
         self._cursors = cursors
+        self._lock = lock
         self._saved_cursors = b""
         self._retry_at: MonoNs | None = None
+        self._retries = True
 
     @property
     def bytes_used(self) -> int:
@@ -101,9 +105,13 @@ class Keeper:
         self._book.settle(log.declared)
         log.declared.clear()
 
+    def stay_in_memory(self) -> None:
+        """For the whole run: the disk is there, but what is on it could not be read."""
+        self.down, self._retries = True, False
+
     def retry(self, now: MonoNs) -> None:
         """Try a disk that failed again, every `RETRY_NS`."""
-        if not self.down:
+        if not (self.down and self._retries):
             return
         if self._retry_at is None:
             self._retry_at = MonoNs(now + RETRY_NS)
@@ -172,7 +180,8 @@ class Keeper:
 
     def evict(self, *, active_too: bool = True) -> bool:
         """Give up one segment; false if there is none to give."""
-        victim = space.choose(self._logs, active_too=active_too)
+        with self._lock:
+            victim = space.choose(self._logs, active_too=active_too)
         if victim is None:
             return False
         log = self._logs[victim.stream]
@@ -181,7 +190,10 @@ class Keeper:
             return self._remove_between(log, segment)
         self._counters.get(SPOOL_EVICTED, victim.stream).add()
         if not victim.acked:
-            self.note(space.losses(log, 0, self._look_at(segment), LossReason.EVICTED))
+            held = self._look_at(segment)
+            with self._lock:
+                losses = space.losses(log, 0, held, LossReason.EVICTED)
+            self.note(losses)
         self._unlink(log.remove_oldest())
         return True
 
@@ -198,27 +210,32 @@ class Keeper:
             self.failed("note loss", error)
 
     def keep_house(self) -> None:
-        """Acknowledged segments, limits, births, cursors."""
+        """Acknowledged segments, limits, births."""
         for log in self._logs.values():
-            while log.reapable():
+            while self._reapable(log):
                 self._unlink(log.remove_oldest())
         self.make_room(0)
         self._keep_free()
         referred = {segment.dict_hash for log in self._logs.values() for segment in log.segments}
         referred |= {record.dict_hash for log in self._logs.values() for record in log.held}
-        if None not in referred:
+        # Where a header is destroyed, or a folder could not be read, any birth may be needed.
+        if None not in referred and self._retries:
             self._births.keep(frozenset(key for key in referred if key))
-        self.save_cursors(sync=False)
 
-    def save_cursors(self, *, sync: bool) -> None:
-        content = hints.encode(self._logs.values())
-        if content == self._saved_cursors and not sync:
-            return
+    def save_cursors(self, cursors: bytes, *, sync: bool) -> None:
+        """Store what is acknowledged or lost, behind the losses themselves: a cursor must never pass
+        over what nobody will declare."""
         try:
-            self._cursors.store(content, sync=sync)
-            self._saved_cursors = content
+            self._book.save()
+            if cursors != self._saved_cursors or sync:
+                self._cursors.store(cursors, sync=sync)
+                self._saved_cursors = cursors
         except OSError as error:
             self.failed("cursors", error)
+
+    def _reapable(self, log: StreamLog) -> bool:
+        with self._lock:
+            return log.reapable()
 
     def _keep_free(self) -> None:
         with contextlib.suppress(OSError):

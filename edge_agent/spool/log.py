@@ -68,7 +68,15 @@ class Spool:
         self._book = LossBook(self._files, path / "losses")
         self._cursors = SlotFile(self._files, path / "cursors", _CURSOR_BYTES)
         self._keeper = Keeper(
-            path, self._files, limits, counters, self._logs, self._births, self._book, self._cursors
+            path,
+            self._files,
+            limits,
+            counters,
+            self._logs,
+            self._births,
+            self._book,
+            self._cursors,
+            self._lock,
         )
         self._reader = Reader(self._logs, self._files, self._lock, self._keeper.failed)
         self._lock_fd = self._take_lock()
@@ -105,11 +113,14 @@ class Spool:
                 self._keeper.sync(stream)
         if streams is None:
             self._keeper.keep_house()
+            self._save_cursors(sync=False)
 
     def take_losses(self) -> list[Loss]:
         """Losses since the last call (after opening: those an earlier run left undeclared). Each is to
         be declared by a GAP record, see `RecordWriter.gaps`."""
-        self._keeper.note(self._reader.take_losses())
+        with self._lock:
+            losses = self._reader.take_losses()
+        self._keeper.note(losses)
         taken = list(self._keeper.undeclared)
         self._keeper.undeclared.clear()
         return taken
@@ -121,7 +132,7 @@ class Spool:
     def close(self, now: MonoNs) -> None:
         """Commit, make the cursors durable, let go of the lock."""
         self.commit(now)
-        self._keeper.save_cursors(sync=True)
+        self._save_cursors(sync=True)
         for log in self._logs.values():
             with contextlib.suppress(OSError):
                 log.close()
@@ -194,6 +205,13 @@ class Spool:
             unacked=counts,
         )
 
+    def _save_cursors(self, *, sync: bool) -> None:
+        with self._lock:
+            losses = self._reader.take_losses()
+            cursors = hints.encode(self._logs.values())
+        self._keeper.note(losses)
+        self._keeper.save_cursors(cursors, sync=sync)
+
     # --- inside -----------------------------------------------------------------------------------
 
     def _mark(self, mark: Mark) -> None:
@@ -251,5 +269,7 @@ class Spool:
                 return recovery.find_stream(self._files, folder, stream, quarantine)
             except OSError as error:
                 self._keeper.failed("open", error)
-        # What is there stays for a run that can read it; this one must not use its positions again.
-        return Found(blind_tail=(1 << 56) + (int.from_bytes(self.epoch[:4]) << 20))
+        # What is there stays for a run that can read it. This one does not know which positions are
+        # taken, so it must not write.
+        self._keeper.stay_in_memory()
+        return Found()

@@ -31,6 +31,7 @@ class LossBook:
     def __init__(self, files: Files, path: Path) -> None:
         self._slots = SlotFile(files, path, _SLOT_BYTES)
         self._losses: list[Loss] = []
+        self._unsaved = False
 
     def load(self) -> list[Loss]:
         """What an earlier run left undeclared. A damaged book is an empty one."""
@@ -47,11 +48,22 @@ class LossBook:
 
     def note(self, losses: Iterable[Loss]) -> None:
         """Remember losses before they happen; OSError if the disk did not take them (they are then
-        remembered in memory only)."""
+        remembered in memory, until `save` brings them there)."""
         self._losses.extend(losses)
         while len(self._losses) > MAX_ENTRIES:
             self._merge()
-        self._slots.store(self._encoded(), sync=True)
+        self._unsaved = True
+        try:
+            self.save()
+        except OSError:
+            # In a file opened anew; only what fails twice is a disk that failed.
+            self.save()
+
+    def save(self) -> None:
+        """Make durable what is not; OSError if the disk does not take it."""
+        if self._unsaved:
+            self._slots.store(self._encoded(), sync=True)
+            self._unsaved = False
 
     def settle(self, declared: Iterable[Loss]) -> None:
         """Records that declare these are durable. Not synced: to declare again is harmless."""

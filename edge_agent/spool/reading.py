@@ -6,6 +6,7 @@ which has it declared.
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Callable, Mapping
 
@@ -35,9 +36,8 @@ class Reader:
         self._losses: list[Loss] = []
 
     def take_losses(self) -> list[Loss]:
-        """Called by the writer thread."""
-        with self._lock:
-            taken, self._losses = self._losses, []
+        """Called by the writer thread, under the lock."""
+        taken, self._losses = self._losses, []
         return taken
 
     def read(
@@ -96,6 +96,8 @@ class Reader:
         except FileNotFoundError:
             data = b""
         except OSError as error:
+            if error.errno != errno.EIO:
+                raise
             self._count_error("read", error)
             data = self._salvage(extent)
         records, damaged = [], []

@@ -31,14 +31,12 @@ class Found:
     """Oldest first."""
     newest: Scan = field(default_factory=Scan)
     quarantined: int = 0
-    blind_tail: int = 0
-    """Where to go on if the folder could not be read: beyond everything that may be in it."""
 
     @property
     def tail(self) -> int:
         """The first position that nothing was ever stored at."""
         if not self.segments:
-            return self.blind_tail or 1
+            return 1
         return self.segments[-1].identity.base + self.newest.end_seq + 1
 
 
@@ -137,10 +135,13 @@ def _look(files: Files, path: Path, stream: str) -> Segment | None:
         with contextlib.suppress(OSError):
             files.empty(path)
         return Segment(named, path, b"", 0, gone=True)
+    size = files.size(path)
     try:
-        data, size = files.read(path, 0, HEADER_BYTES), files.size(path)
-    except OSError:
-        data, size = b"", 0
+        data = files.read(path, 0, HEADER_BYTES)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        data = b""
     header = seg.decode_header(data)
     if header and header.identity.stream == stream:
         return Segment(header.identity, path, header.dict_hash, size)

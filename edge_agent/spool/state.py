@@ -102,7 +102,8 @@ class StreamState:
     def acked_between(self) -> int | None:
         """Place of an acknowledged segment that has younger and older ones beside it."""
         for place in range(1, len(self.segments) - 1):
-            if not self.segments[place].gone and self.acks.covers(*self.bounds(place)):
+            first, last = self.bounds(place)
+            if first <= last and not self.segments[place].gone and self.acks.covers(first, last):
                 return place
         return None
 

@@ -110,7 +110,7 @@ def test_a_hint_that_is_ahead_of_the_data_skips_nothing() -> None:
     spool.append([record(seq) for seq in range(6, 31)])
     spool.ack("sample", range(1, 31))
     # The cursors reach the disk, the records they speak of do not.
-    spool._keeper.save_cursors(sync=True)
+    spool._save_cursors(sync=True)
     files.crash()
     spool = open_spool(files, 2)
     spool.append([record(seq, number=2) for seq in range(1, 41)])
