@@ -4,6 +4,7 @@ Pure. Silence alone does not prove that a late reply is not still being computed
 another of the same unit only by its function and its length, so after a request was not answered, the
 next ones to that unit ask for another length: the points are asked in two parts, or one register more
 (eight bits more) is read. A reply of another length that comes proves that the device has gone on.
+Where no other length is possible the request waits for the device's whole late window (`Device.free_at`).
 
 An exception proves nothing: the late reply itself may be one.
 """
@@ -34,6 +35,7 @@ class Debts:
 
     def __init__(self) -> None:
         self._owed: dict[Shape, MonoNs] = {}
+        """Since when a reply of this shape is owed."""
 
     def note(self, request: ReadRequest, outcome: Outcome, now: MonoNs) -> None:
         match outcome:
@@ -41,18 +43,20 @@ class Debts:
                 self._owed.clear()
             case DeviceException():
                 if self._owed:
-                    self._owed[shape(request)] = MonoNs(now + FORGET_NS)
+                    self._owed[shape(request)] = now
             case BadFrame(cause) if cause is BadCause.CRC:
                 pass  # A whole frame came, damaged: nothing is owed.
             case NoReply() | BadFrame():
-                self._owed[shape(request)] = MonoNs(now + FORGET_NS)
+                self._owed[shape(request)] = now
 
     def owes(self, request: ReadRequest, now: MonoNs) -> bool:
         """Whether a late reply could be taken for the reply to this request."""
-        if not self._owed:
-            return False
-        until = self._owed.get(shape(request))
-        return until is not None and now < until
+        return self.owed_since(request, now) is not None
+
+    def owed_since(self, request: ReadRequest, now: MonoNs) -> MonoNs | None:
+        """Since when a late reply could be taken for the reply to this request; None if none could."""
+        since = self._owed.get(shape(request)) if self._owed else None
+        return since if since is not None and now < since + FORGET_NS else None
 
     def __bool__(self) -> bool:
         return bool(self._owed)

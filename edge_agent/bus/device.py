@@ -60,6 +60,12 @@ class Device:
         parts = other_lengths(job.request, definitions, self.definition.quirks, self.debts, now)
         return [replace(job, request=part) for part in parts]
 
+    def free_at(self, request: ReadRequest, now: MonoNs) -> MonoNs:
+        """When this request may be sent. A reply that is still owed and would look like its own must
+        have come by then, or never: the adapted timeout only says how fast the device has been."""
+        since = self.debts.owed_since(request, now)
+        return now if since is None else MonoNs(max(now, since + self.manners.whole_late_ns))
+
     def resplit(self, request: ReadRequest, outcome: Outcome) -> tuple[ReadRequest, ...]:
         """What to ask instead after an exception that says "not like this"; empty when nothing."""
         if not isinstance(outcome, DeviceException) or outcome.code not in SPLITTABLE:

@@ -81,6 +81,12 @@ class Manners:
             return self.late_window_ns
         return 0 if self.unheard >= _AWAY else 2 * timeout_ns
 
+    @property
+    def whole_late_ns(self) -> int:
+        """How long after any timeout a reply may still come, by what is configured and not by how fast
+        the device has been so far."""
+        return 2 * self.timeout.configured_ns if self.late_window_ns is None else self.late_window_ns
+
 
 def manners_of(device: DeviceDef, bus: BusDef) -> Manners:
     quirks = device.quirks

@@ -164,8 +164,13 @@ class BusWorker:
         self._tally.skipped(device.name, beyond)
         missed: list[int] = []
         for job in self._pool.displace(frozenset(deadlines)):
-            if job.last is not None:
-                self._out.block(job.request, job.last, now)
+            outcome = job.last
+            if outcome is None and self._free_at(job, now) > now:
+                # It waited for a reply that is owed: what it comes to is what happened to that one.
+                outcome = device.breaker.last
+                self._tally.spared(device.name, len(job.request.points))
+            if outcome is not None:
+                self._out.block(job.request, outcome, now)
                 continue
             missed += [point for point in job.request.points if point in deadlines]
             for point in job.request.points:
@@ -219,7 +224,9 @@ class BusWorker:
     def _work(self, now: MonoNs) -> None:
         if self._line.is_open:
             self._detour(now)
-        jobs = self._pool.plan()
+        jobs = [job for job in self._pool.plan() if self._free_at(job, now) <= now]
+        if not jobs:
+            return
         next_due = self._schedule.next_at()
         deadline = MonoNs(now + _RUN_NS) if next_due is None else min(next_due, MonoNs(now + _RUN_NS))
         self._asking_since = now
@@ -235,6 +242,10 @@ class BusWorker:
             if parts != [job]:
                 self._pool.done(job)
                 self._pool.add(parts)
+
+    def _free_at(self, job: Job, now: MonoNs) -> MonoNs:
+        """Without a port nothing is sent, and nothing has to wait for a late reply."""
+        return self._devices[job.request.device].free_at(job.request, now) if self._line.is_open else now
 
     def _conclude(self, job: Job, done: Done) -> None:
         # Gone when its device was given up in this very plan: its points are accounted for.
@@ -298,7 +309,8 @@ class BusWorker:
     def _next_turn(self, now: MonoNs) -> MonoNs:
         times = [MonoNs(now + _IDLE_NS), self._report_at]
         if len(self._pool):
-            times.append(self._load.ready_at(now))
+            free_at = min(self._free_at(job, now) for job in self._pool.plan())
+            times.append(max(self._load.ready_at(now), free_at))
         if (at := self._schedule.next_at()) is not None:
             times.append(at)
         for device in self._continuous:

@@ -122,6 +122,23 @@ def test_after_silence_the_same_length_is_not_asked_of_that_unit():
     assert rest[2].count == 3
 
 
+def test_where_no_other_length_is_possible_the_whole_late_window_is_waited_for():
+    answers = [NoReply()]
+    quirks = {"on_illegal_address": "stop"}
+    rig = Rig(
+        site(device(points=1, poll_ms=5000, **quirks), device("other", 2, poll_ms=100), timeout_ns=300 * MS),
+        lambda request: answers.pop() if answers and request.unit_id == 1 else good(request),
+    )
+    rig.run(8)
+    (first, _), (second, again) = [(at, r) for at, r in rig.line.asked if r.unit_id == 1][:2]
+    assert again.count == 1
+    # `first` is when it was asked; the fake line's cost passes until its silence is known.
+    assert second - first >= 600 * MS
+    assert rig.count("bus_retries") == 1
+    # Whoever else is on the line is polled meanwhile.
+    assert sum(first < at < second and r.unit_id == 2 for at, r in rig.line.asked) >= 5
+
+
 def test_refused_points_are_found_by_halving_and_not_asked_again():
     def answer(request):
         bad = range(request.address, request.address + request.count)
