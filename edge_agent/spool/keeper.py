@@ -80,6 +80,8 @@ class Keeper:
         self._saved_cursors = b""
         self._retry_at: MonoNs | None = None
         self._retries = True
+        self._stuck: list[Segment] = []
+        """Files that are out of the log but could not be removed."""
 
     @property
     def bytes_used(self) -> int:
@@ -217,6 +219,7 @@ class Keeper:
         self.make_room(0)
         self._keep_free()
         referred = {segment.dict_hash for log in self._logs.values() for segment in log.segments}
+        referred |= {segment.dict_hash for segment in self._stuck}
         referred |= {record.dict_hash for log in self._logs.values() for record in log.held}
         # Where a header is destroyed, or a folder could not be read, any birth may be needed.
         if None not in referred and self._retries:
@@ -257,11 +260,15 @@ class Keeper:
         return True
 
     def _unlink(self, segment: Segment) -> None:
-        try:
-            self._files.unlink(segment.path)
-        except OSError as error:
-            # It stays and is sent once more after the next start.
-            self.failed("remove", error)
+        """Remove a file that is out of the log already. If that fails it is tried again; a run that
+        finds it sends it once more."""
+        self._stuck.append(segment)
+        for stuck in list(self._stuck):
+            try:
+                self._files.unlink(stuck.path)
+                self._stuck.remove(stuck)
+            except OSError as error:
+                self.failed("remove", error)
 
     def _look_at(self, segment: Segment) -> Scan:
         """The times of what a segment holds, for the declaration of its loss."""
