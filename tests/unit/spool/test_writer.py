@@ -1,0 +1,129 @@
+"""The spool's thread: when it syncs, whom it wakes, what gives way."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from edge_agent.clock import FakeClock
+from edge_agent.counters import Counters
+from edge_agent.model import NS
+from edge_agent.records.values import Kind, Loss
+from edge_agent.spool import Spool, SpoolWriter
+from edge_agent.spool.fake_files import FakeFiles
+from tests.unit.spool.rig import epoch, lost, open_spool, record, seqs
+
+
+class Rig:
+    def __init__(self, **more: int) -> None:
+        self.files = FakeFiles()
+        self.spool: Spool = open_spool(self.files)
+        self.clock = FakeClock()
+        self.counters = Counters()
+        self.woken: list[int] = []
+        self.losses: list[Loss] = []
+        self.syncs: list[str] = []
+        real = self.files.sync
+
+        def sync(fd: int) -> None:
+            self.syncs.append(self.files._open[fd][0].parent.name)
+            real(fd)
+
+        self.files.sync = sync  # type: ignore[method-assign]
+        self.writer = SpoolWriter(
+            self.spool, self.clock, self.counters, commit_ns=NS,
+            on_new=lambda: self.woken.append(len(self.syncs)), on_losses=self._lost, **more,
+        )  # fmt: skip
+        self.turn(NS)
+        self.syncs.clear()
+
+    def _lost(self, losses: Sequence[Loss]) -> None:
+        self.losses += losses
+
+    def turn(self, ns: int = 0) -> None:
+        self.clock.advance(ns)
+        self.writer.turn(self.clock.mono_ns())
+
+
+def test_samples_wait_for_the_commit_interval() -> None:
+    rig = Rig()
+    rig.writer.put([record(1)])
+    rig.turn()
+    assert (rig.syncs, seqs(rig.spool)) == ([], [1])
+    rig.turn(NS)
+    assert rig.syncs == ["sample"]
+
+
+def test_an_alarm_is_synced_at_once_alone_and_after_the_uplink_was_woken() -> None:
+    rig = Rig()
+    rig.writer.put([record(1), record(1, "alarm")])
+    rig.turn()
+    assert rig.syncs == ["alarm"]
+    assert rig.woken == [0]
+
+
+def test_start_and_stop_are_synced_at_once() -> None:
+    rig = Rig()
+    rig.writer.put([record(1, "event", kind=Kind.START)])
+    rig.turn()
+    rig.writer.put([record(2, "event", kind=Kind.STOP)])
+    rig.turn()
+    assert rig.syncs == ["event", "event"]
+
+
+def test_beyond_the_bound_the_oldest_samples_give_way_then_summaries_and_never_alarms() -> None:
+    rig = Rig(max_queue_bytes=1000)
+    rig.writer.put([record(seq, "alarm") for seq in range(1, 7)])
+    rig.writer.put([record(seq) for seq in range(1, 6)])
+    rig.writer.put([record(seq, "summary") for seq in range(1, 6)])
+    rig.turn()
+    assert seqs(rig.spool, "alarm") == list(range(1, 7))
+    assert seqs(rig.spool, "sample") == []
+    assert seqs(rig.spool, "summary") == [2, 3, 4, 5]
+    assert lost(rig.losses) == {
+        *((epoch(1), "sample", seq) for seq in range(1, 6)), (epoch(1), "summary", 1)
+    }  # fmt: skip
+    assert {loss.reason for loss in rig.losses} == {"overflow"}
+    assert rig.counters.snapshot()["spool_queue_dropped{sample}"] == 5
+    assert rig.writer.queued_bytes == 0
+
+
+def test_what_gave_way_is_declared_by_the_next_run_if_this_one_dies() -> None:
+    rig = Rig(max_queue_bytes=250)
+    rig.writer.put([record(seq) for seq in range(1, 6)])
+    rig.turn()
+    rig.files.kill()
+    again = open_spool(rig.files, 2)
+    assert lost(again.take_losses()) == {(epoch(1), "sample", seq) for seq in (1, 2, 3)}
+
+
+def test_run_drains_commits_and_closes_when_stopped() -> None:
+    rig = Rig()
+    stop = threading.Event()
+    thread = threading.Thread(target=rig.writer.run, args=(stop,))
+    thread.start()
+    rig.writer.put([record(1), record(1, "event", kind=Kind.STOP)])
+    stop.set()
+    rig.writer.wake()
+    thread.join(10)
+    assert not thread.is_alive()
+    rig.files.crash()
+    again = open_spool(rig.files, 2)
+    assert again.recovery.clean
+    assert seqs(again) == [1]
+
+
+def test_the_heartbeat_names_the_disk_while_it_is_waited_for() -> None:
+    rig = Rig()
+    inside: list[str] = []
+    real = rig.files.sync
+
+    def slow(fd: int) -> None:
+        inside.append(rig.writer.heartbeat.inside)
+        real(fd)
+
+    rig.files.sync = slow  # type: ignore[method-assign]
+    rig.writer.put([record(1, "alarm")])
+    rig.turn()
+    assert inside == ["fdatasync"]
+    assert rig.writer.heartbeat.inside == "loop"
