@@ -108,7 +108,7 @@ class Keeper:
         log.declared.clear()
 
     def stay_in_memory(self) -> None:
-        """For the whole run: the disk is there, but what is on it could not be read."""
+        """For the whole run, touching nothing: the disk is there, but what is on it could not be read."""
         self.down, self._retries = True, False
 
     def retry(self, now: MonoNs) -> None:
@@ -161,7 +161,7 @@ class Keeper:
 
     def make_room(self, incoming: int) -> None:
         """Give up segments until `incoming` bytes fit the spool's limit."""
-        while self.bytes_used + incoming > self._limits.max_bytes and self.evict():
+        while self._retries and self.bytes_used + incoming > self._limits.max_bytes and self.evict():
             pass
 
     def bound_memory(self) -> None:
@@ -194,7 +194,7 @@ class Keeper:
         if not victim.acked:
             held = self._look_at(segment)
             with self._lock:
-                losses = space.losses(log, 0, held, LossReason.EVICTED)
+                losses = space.losses(log, log.removable(), held, LossReason.EVICTED)
             self.note(losses)
         self._unlink(log.remove_oldest())
         return True
@@ -206,6 +206,8 @@ class Keeper:
         for loss in losses:
             self._counters.get(SPOOL_LOST, loss.stream, loss.reason).add(loss.count)
         self.undeclared.extend(losses)
+        if not self._retries:
+            return
         try:
             self._book.note(losses)
         except OSError as error:
@@ -213,6 +215,8 @@ class Keeper:
 
     def keep_house(self) -> None:
         """Acknowledged segments, limits, births."""
+        if not self._retries:
+            return
         for log in self._logs.values():
             while self._reapable(log):
                 self._unlink(log.remove_oldest())
@@ -221,13 +225,15 @@ class Keeper:
         referred = {segment.dict_hash for log in self._logs.values() for segment in log.segments}
         referred |= {segment.dict_hash for segment in self._stuck}
         referred |= {record.dict_hash for log in self._logs.values() for record in log.held}
-        # Where a header is destroyed, or a folder could not be read, any birth may be needed.
-        if None not in referred and self._retries:
+        # Where a header is destroyed any birth may be needed.
+        if None not in referred:
             self._births.keep(frozenset(key for key in referred if key))
 
     def save_cursors(self, cursors: bytes, *, sync: bool) -> None:
         """Store what is acknowledged or lost, behind the losses themselves: a cursor must never pass
         over what nobody will declare."""
+        if not self._retries:
+            return
         try:
             self._book.save()
             if cursors != self._saved_cursors or sync:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from edge_agent.counters import Counters, declare
 from edge_agent.errors import SpoolError
@@ -34,6 +35,7 @@ SPOOL_TORN = declare("spool_torn_bytes", "bytes of unfinished frames found at th
 
 _CURSOR_BYTES = 16 << 10
 _OPEN_ATTEMPTS = 3
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +82,9 @@ class Spool:
         )
         self._reader = Reader(self._logs, self._files, self._lock, self._keeper.failed)
         self._lock_fd = self._take_lock()
-        self._keeper.undeclared += self._book.load()
-        self._keeper.prepare()
+        self._keeper.undeclared += self._insist(self._book.load, [])
+        if not self._keeper.down:
+            self._keeper.prepare()
         self.recovery: Recovery = self._recover(counters)
 
     # --- writer thread ----------------------------------------------------------------------------
@@ -252,7 +255,8 @@ class Spool:
                 stream, self._path / stream, self._files, self._lock,
                 space.segment_bytes(self._limits.max_bytes), self.epoch, one.segments, one.tail,
             )  # fmt: skip
-        hints.apply(self._cursors.load(), self._logs)
+        with contextlib.suppress(OSError):
+            hints.apply(self._cursors.load(), self._logs)
         for stream, one in found.items():
             if one.segments:
                 self._reader.lose_damage(self._logs[stream], one.segments[-1], one.newest, one.newest.end_seq)
@@ -264,12 +268,15 @@ class Spool:
 
     def _find(self, stream: str) -> Found:
         folder, quarantine = self._path / stream, self._path / "quarantine"
+        return self._insist(lambda: recovery.find_stream(self._files, folder, stream, quarantine), Found())
+
+    def _insist(self, look: Callable[[], T], nothing: T) -> T:
+        """What is on the disk, after some attempts `nothing`. Then this run must not write: it does not
+        know which positions are taken and what is undeclared; all that stays for a run that does."""
         for _ in range(_OPEN_ATTEMPTS):
             try:
-                return recovery.find_stream(self._files, folder, stream, quarantine)
+                return look()
             except OSError as error:
                 self._keeper.failed("open", error)
-        # What is there stays for a run that can read it. This one does not know which positions are
-        # taken, so it must not write.
         self._keeper.stay_in_memory()
-        return Found()
+        return nothing

@@ -34,7 +34,8 @@ class LossBook:
         self._unsaved = False
 
     def load(self) -> list[Loss]:
-        """What an earlier run left undeclared. A damaged book is an empty one."""
+        """What an earlier run left undeclared. A damaged book is an empty one; OSError if it cannot be
+        read."""
         content = self._slots.load()
         if content:
             with contextlib.suppress(RecordError, TypeError, ValueError):

@@ -33,10 +33,11 @@ class SlotFile:
         return self._slot_bytes - _HEAD.size - 4
 
     def load(self) -> bytes | None:
-        """The newest whole content; None if there is none."""
+        """The newest whole content; None if there is none. OSError if the file cannot be read: that is
+        not the same as having no state."""
         try:
             data = self._files.read(self._path, 0, 2 * self._slot_bytes)
-        except OSError:
+        except FileNotFoundError:
             return None
         best: bytes | None = None
         for at in (0, self._slot_bytes):

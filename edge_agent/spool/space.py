@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from edge_agent.model import WallNs
 from edge_agent.records.values import ALARM, EVENT, SAMPLE, SUMMARY, Loss
+from edge_agent.spool.ackset import Range
 from edge_agent.spool.segment import Scan
 from edge_agent.spool.state import StreamState
 
@@ -44,15 +45,15 @@ def choose(streams: Mapping[str, StreamState], *, active_too: bool = True) -> Vi
     return None
 
 
-def losses(state: StreamState, place: int, found: Scan, reason: str) -> list[Loss]:
-    """What removing a segment loses: its unacknowledged records, by ranges."""
-    base, epoch = state.segments[place].identity.base, state.segments[place].identity.epoch
+def losses(state: StreamState, removed: Range, found: Scan, reason: str) -> list[Loss]:
+    """What removing positions of the oldest segment loses: unacknowledged records, by ranges."""
+    base, epoch = state.segments[0].identity.base, state.segments[0].identity.epoch
     return [
         Loss(
             epoch, state.stream, first - base, last - base, last - first + 1, reason,
             wall(found.t0_ns), wall(found.t1_ns),
         )
-        for first, last in state.acks.missing(*state.bounds(place))
+        for first, last in state.acks.missing(*removed)
     ]  # fmt: skip
 
 

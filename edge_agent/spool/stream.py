@@ -15,6 +15,7 @@ from pathlib import Path
 from edge_agent.model import WallNs
 from edge_agent.records.values import EncodedRecord, Loss, LossReason, Mark
 from edge_agent.spool import segment as seg
+from edge_agent.spool.ackset import Range
 from edge_agent.spool.files import Files
 from edge_agent.spool.segment import FRAME_BYTES, Frame, Header, Identity, Scan
 from edge_agent.spool.state import Segment, StreamState
@@ -126,11 +127,13 @@ class StreamLog(StreamState):
         if fd is not None:
             self._files.close(fd)
 
+    def removable(self) -> Range:
+        """Positions that go with the oldest segment: with the active one, also what is held."""
+        return self.bounds(0) if self._is_active(0) else self.durable_bounds(0)
+
     def remove_oldest(self) -> Segment:
-        """Take the oldest segment out; the caller removes its file. If it is the active one, the held
-        records it covers are given up with it."""
-        with self._lock:
-            first, last = self.bounds(0) if self._is_active(0) else self.durable_bounds(0)
+        """Take the oldest segment out; the caller removes its file."""
+        first, last = self.removable()
         if self._is_active(0):
             self._release(len(self.held))
             self._seq = self._synced_seq = self.tail - 1 - self.base
