@@ -14,10 +14,8 @@ from collections.abc import Mapping
 
 try:
     from systemd import daemon as _systemd_daemon
-    from systemd import journal as _systemd_journal
 except ImportError:
     _systemd_daemon = None
-    _systemd_journal = None
 
 IDENTIFIER = "edge-agent"
 
@@ -71,9 +69,14 @@ def setup_logging(level: int = logging.INFO) -> None:
 
 
 def _journal_handler() -> logging.Handler | None:
-    if _systemd_journal is None or not _stderr_is_journal():
+    if not _stderr_is_journal():
         return None
-    handler: logging.Handler = _systemd_journal.JournalHandler(SYSLOG_IDENTIFIER=IDENTIFIER)
+    try:
+        # A megabyte and eight milliseconds: only where there is a journal.
+        from systemd import journal
+    except ImportError:
+        return None
+    handler: logging.Handler = journal.JournalHandler(SYSLOG_IDENTIFIER=IDENTIFIER)
     handler.setFormatter(logging.Formatter("%(message)s"))
     return handler
 
