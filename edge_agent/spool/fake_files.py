@@ -119,7 +119,8 @@ class FakeFiles:
             inode.data[offset : offset + count] = data[:count]
 
         self._step("write_at", path, lambda: some(self._rng.randint(0, len(data))))
-        if self._used() + max(0, offset + len(data) - len(inode.data)) > self.capacity:
+        growth = offset + len(data) - len(inode.data)
+        if growth > 0 and self._used() + growth > self.capacity:
             raise OSError(errno.ENOSPC, "no space", str(path))
         some(len(data))
 

@@ -128,6 +128,8 @@ class Keeper:
             for folder in (self._path, *(self._path / name for name in (*STREAMS, "births", "quarantine"))):
                 self._files.make_dirs(folder)
             self._book.prepare()
+            # A state file whose name is lost is as good as never synced.
+            self._files.sync_dir(self._path)
         except OSError as error:
             self.failed("prepare", error)
             self.down = True

@@ -1,4 +1,5 @@
-"""A small state file of two slots, written in turn: a torn write leaves the other slot whole.
+"""A small state file of two slots: what is written goes to the one that is not known to be durable, so
+a torn write, or several that were never synced, leave the last synced state whole.
 
 Written in place at a fixed size, so that it needs no free space once it is there, and no rename. A
 slot: magic, generation, length, CRC-32 of all that and the content. The valid slot with the higher
@@ -26,6 +27,8 @@ class SlotFile:
         self._path = path
         self._slot_bytes = slot_bytes
         self._generation = 0
+        self._durable = 0
+        """Place of the slot that must not be written: the last synced one, or the one loaded."""
         self._fd: int | None = None
 
     @property
@@ -40,27 +43,32 @@ class SlotFile:
         except FileNotFoundError:
             return None
         best: bytes | None = None
-        for at in (0, self._slot_bytes):
+        for place in (0, 1):
+            at = place * self._slot_bytes
             found = self._parse(data[at : at + self._slot_bytes])
             if found and found[0] > self._generation:
                 self._generation, best = found
+                self._durable = place
         return best
 
     def store(self, content: bytes, *, sync: bool) -> None:
         """Replace the state; OSError if that failed (the old state is then still there)."""
         if len(content) > self.capacity:
             raise ValueError(f"{len(content)} bytes do not fit a slot of {self._slot_bytes}")
-        if self._fd is None:
-            self._fd = self._files.open_slots(self._path)
-        generation = self._generation + 1
+        generation, place = self._generation + 1, 1 - self._durable
         slot = _HEAD.pack(_MAGIC, generation, len(content)) + content
         slot += zlib.crc32(slot).to_bytes(4)
         try:
+            if self._fd is None:
+                self._fd = self._files.open_slots(self._path)
+                # What was loaded may be in no more than the system's cache.
+                self._files.sync(self._fd)
             # Always the whole slot: so the blocks are there when the disk is full later.
             padded = slot.ljust(self._slot_bytes, b"\0")
-            self._files.write_at(self._fd, padded, generation % 2 * self._slot_bytes)
+            self._files.write_at(self._fd, padded, place * self._slot_bytes)
             if sync:
                 self._files.sync(self._fd)
+                self._durable = place
         except OSError:
             # A descriptor whose sync failed may report success next time without having written.
             self.close()

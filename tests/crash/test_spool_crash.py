@@ -71,8 +71,8 @@ class Run:
         made = record(
             seq, stream, number=self.number, size=size, kind=kind, dictionary=dictionary, declares=declares
         )
-        spool.append([made])
         self.appended.add((made.epoch, stream, seq))
+        spool.append([made])
         if declares:
             self.settled |= lost([declares])
 
