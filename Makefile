@@ -6,6 +6,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 SECONDS ?=
 NATIVE  := edge_agent/kernels/_native/.built
+BENCHES := kernels footprint
 DEPS    := mosquitto libmodbus-dev libsystemd-dev pkg-config python3-dev openssl lld
 # What a kernel library is made from: a change here makes the native library stale.
 KERNEL_SOURCES := $(shell find edge_agent/kernels -name '*.py')
@@ -74,7 +75,8 @@ soak: $(VENV)/.dev $(NATIVE) ## the long runs, with figures
 	$(BIN)/pytest -q -m soak -s --timeout=7200
 
 bench: $(VENV)/.dev $(NATIVE) ## every benchmark; results in benchmarks/results/
-	for b in benchmarks/[a-z]*.py; do $(BIN)/python $$b || exit 1; done
+	for name in $(BENCHES); do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	$(BIN)/python benchmarks/tables.py --write
 
 clean:
 	rm -rf $(VENV) build dist edge_agent/kernels/_native demo-run
