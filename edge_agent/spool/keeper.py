@@ -271,6 +271,9 @@ class Keeper:
         """Remove a file that is out of the log already. If that fails it is tried again; a run that
         finds it sends it once more."""
         self._stuck.append(segment)
+        # A file of which nothing was durable is begun again under its name.
+        used = {segment.path for log in self._logs.values() for segment in log.segments}
+        self._stuck = [stuck for stuck in self._stuck if stuck.path not in used]
         for stuck in list(self._stuck):
             try:
                 self._files.unlink(stuck.path)

@@ -32,8 +32,8 @@ class Run:
         self.number = number
         self.appended: set[tuple[bytes, str, int]] = set()
         self.durable: set[tuple[bytes, str, int]] = set()
-        self.settled: set[tuple[bytes, str, int]] = set()
-        """Delivered, or declared lost by a durable record."""
+        self.gaps: dict[tuple[bytes, str, int], Loss] = {}
+        """What each GAP record declares."""
         self.sent: set[tuple[bytes, str, int]] = set()
 
     def work(self, files: FakeFiles) -> None:
@@ -74,7 +74,7 @@ class Run:
         self.appended.add((made.epoch, stream, seq))
         spool.append([made])
         if declares:
-            self.settled |= lost([declares])
+            self.gaps[made.epoch, stream, seq] = declares
 
     def _synced(self, spool: Spool, *streams: str) -> None:
         if not spool.stats().memory_only:
@@ -90,7 +90,7 @@ def check_next_run(files: FakeFiles, runs: list[Run], number: int) -> None:
     assert len(found) == len(set(found))
     declared = lost(spool.take_losses())
     sent = set().union(*(run.sent for run in runs))
-    settled = set().union(*(run.settled for run in runs))
+    settled = lost([loss for run in runs for key, loss in run.gaps.items() if key in found])
     durable = set().union(*(run.durable for run in runs))
     assert set(found) <= set().union(*(run.appended for run in runs))
     if spool.recovery.epoch == epoch(number - 1):
