@@ -2,8 +2,9 @@
 
 Owns the order of things: an event of another generation is dropped and counted, an event outside the
 running window ends it, then the kernels judge the block, then samples and alarm transitions are read
-from the tables. Must not know a clock, a queue, a thread or a record. One thread calls it; `latest`
-alone may be called from another, and may then show parts of two polls of one point.
+from the tables. Must not know a clock, a queue, a thread or a record. One thread calls it; `latest`,
+`alarm_states` and `known_alarm_states` may be called from others: `latest` may then show parts of two
+polls of one point.
 
 Invariants: every poll of a point that sends samples becomes one Sample; every poll and every missed
 poll of a point that sends summaries is in exactly one Summary.

@@ -119,7 +119,9 @@ class Verdicts:
 
     def known_states(self) -> list[AlarmTransition]:
         """`states` without the alarms that nothing was heard of yet."""
-        unknown = {index for indexes in self._unknown.values() for index in indexes}
+        # From the uplink's thread, while the process stage takes indexes out: each set is copied in one
+        # step of the interpreter, because iterating over one that shrinks raises.
+        unknown = set().union(*(indexes.copy() for indexes in self._unknown.values()))
         states = enumerate(self.states())
         return [transition for index, transition in states if index not in unknown]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Iterable
 
 import pytest
@@ -77,3 +79,30 @@ def test_a_new_configuration_keeps_what_is_known(stage) -> None:
     changed = two_points(deadband=0.5)
     new = Stage.build(changed, 2, kernels.load("python"), *NOW, old=stage)
     assert names(new.known_alarm_states()) == [("d.silent", False, True)]
+
+
+def test_known_states_may_be_asked_while_alarms_become_known() -> None:
+    """The uplink asks whenever it connects; what it then iterates over must not shrink under it."""
+    alarms = [alarm(f"a{i}", AlarmKind.ABOVE, high=10.0) for i in range(500)]
+    stage = Stage.build(sites.site([point("p")], alarms), 1, kernels.load("python"), *NOW)
+    ended, failed = threading.Event(), []
+
+    def ask() -> None:
+        try:
+            while not ended.is_set():
+                stage.known_alarm_states()
+        except RuntimeError as error:
+            failed.append(error)
+
+    asking = threading.Thread(target=ask)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        asking.start()
+        feed(stage, f64(1.0))
+        assert len(stage.newly_known_alarms(*NOW)) == 501
+    finally:
+        ended.set()
+        asking.join()
+        sys.setswitchinterval(interval)
+    assert not failed
