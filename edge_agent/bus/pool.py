@@ -45,12 +45,9 @@ class Pool:
         """Every job, in the order it should be done."""
         return list(self._jobs)
 
-    def done(self, job: Job) -> bool:
-        """Take out this job; False when it had gone already."""
-        if job not in self._jobs:
-            return False
+    def done(self, job: Job) -> None:
+        """Take out this job."""
         self._jobs.remove(job)
-        return True
 
     def has_probe(self, device: int) -> bool:
         return any(job.probe and job.request.device == device for job in self._jobs)
@@ -62,8 +59,8 @@ class Pool:
             self._jobs = [job for job in self._jobs if job not in gone]
         return gone
 
-    def clear(self, device: int | None = None) -> list[Job]:
-        """Take out every job, or those of one device."""
-        gone = [job for job in self._jobs if device is None or job.request.device == device]
+    def clear(self, device: int) -> list[Job]:
+        """Take out every job of the device."""
+        gone = [job for job in self._jobs if job.request.device == device]
         self._jobs = [job for job in self._jobs if job not in gone]
         return gone

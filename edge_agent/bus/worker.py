@@ -97,8 +97,10 @@ class BusWorker:
 
     def settled(self) -> MonoNs:
         """Everything that was read up to then has been handed to the sink."""
+        # The clock first: a read that begins behind the look at `_asking_since` is then later than `now`.
+        now = self._clock.mono_ns()
         asking_since = self._asking_since
-        return self._clock.mono_ns() if asking_since is None else asking_since
+        return now if asking_since is None else asking_since
 
     # --- the thread -----------------------------------------------------------------------------
 
@@ -127,7 +129,7 @@ class BusWorker:
             self._plan(self._devices[index], dues, now)
         self._probe(now)
         self._fill_idle(now)
-        if len(self._pool) and self._load.ready_at(now) <= now:
+        if len(self._pool):
             self._work(now)
         now = self._clock.mono_ns()
         if now >= self._report_at:
@@ -222,34 +224,42 @@ class BusWorker:
     # --- the line -------------------------------------------------------------------------------
 
     def _work(self, now: MonoNs) -> None:
-        if self._line.is_open:
-            self._detour(now)
-        jobs = [job for job in self._pool.plan() if self._free_at(job, now) <= now]
-        if not jobs:
-            return
+        """Make what waits, request by request: a reply is judged at once and not when the whole plan is
+        through, and what it says of its device (debts, breaker, load) holds for the very next request."""
         next_due = self._schedule.next_at()
         deadline = MonoNs(now + _RUN_NS) if next_due is None else min(next_due, MonoNs(now + _RUN_NS))
-        self._asking_since = now
         with self.heartbeat.call("polling", self._call_bound_ns):
-            done = self._line.run([job.request for job in jobs], deadline)
-        for job, one in zip(jobs, done, strict=False):
-            self._conclude(job, one)
+            while now < deadline and self._load.ready_at(now) <= now:
+                job = self._next_job(now)
+                if job is None:
+                    break
+                self._asking_since = now
+                done = self._line.run([job.request], deadline)
+                if not done:
+                    break
+                self._conclude(job, done[0])
+                now = self._clock.mono_ns()
         self._asking_since = None
 
-    def _detour(self, now: MonoNs) -> None:
+    def _next_job(self, now: MonoNs) -> Job | None:
+        """The most urgent job that may be sent now, in parts that no reply still owed can answer."""
         for job in self._pool.plan():
-            parts = self._devices[job.request.device].detour(job, now)
+            device = self._devices[job.request.device]
+            parts = device.detour(job, now) if self._line.is_open else [job]
             if parts != [job]:
                 self._pool.done(job)
                 self._pool.add(parts)
+            for part in parts:
+                if self._free_at(part, now) <= now:
+                    return part
+        return None
 
     def _free_at(self, job: Job, now: MonoNs) -> MonoNs:
         """Without a port nothing is sent, and nothing has to wait for a late reply."""
         return self._devices[job.request.device].free_at(job.request, now) if self._line.is_open else now
 
     def _conclude(self, job: Job, done: Done) -> None:
-        # Gone when its device was given up in this very plan: its points are accounted for.
-        waited = self._pool.done(job)
+        self._pool.done(job)
         device, outcome, now = self._devices[job.request.device], done.outcome, done.mono_ns
         self._load.spend(done.line_ns, self._clock.mono_ns())
         self._tally.request(device.name, word(outcome))
@@ -257,7 +267,7 @@ class BusWorker:
             self._report_at = now
         if isinstance(outcome, PortDown):
             self._back_off(now)
-            if waited and not job.probe:
+            if not job.probe:
                 self._out.block(job.request, outcome, now)
             return
         self._retry_ns = _FIRST_RETRY_NS
@@ -269,7 +279,7 @@ class BusWorker:
             device.back()
             self._schedule.hasten(device.index, now)
         silent_probe = job.probe and device.breaker.is_open
-        if waited and not silent_probe and not self._again(device, job, outcome, now):
+        if not silent_probe and not self._again(device, job, outcome, now):
             self._out.block(job.request, outcome, now)
         if device.breaker.is_open and not opened:
             for waiting in self._pool.clear(device.index):
@@ -304,6 +314,7 @@ class BusWorker:
     def _report(self, now: MonoNs) -> None:
         self._report_at = MonoNs(now + _REPORT_NS)
         self._tally.line(self._line.counts)
+        self._load.spend(0, now)  # A line that is not used any more has no load.
         self._snapshot = self._make_snapshot()
 
     def _next_turn(self, now: MonoNs) -> MonoNs:

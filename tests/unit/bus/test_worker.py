@@ -124,9 +124,9 @@ def test_after_silence_the_same_length_is_not_asked_of_that_unit():
 
 def test_where_no_other_length_is_possible_the_whole_late_window_is_waited_for():
     answers = [NoReply()]
-    quirks = {"on_illegal_address": "stop"}
+    stubborn = device(points=1, poll_ms=5000, on_illegal_address="stop")
     rig = Rig(
-        site(device(points=1, poll_ms=5000, **quirks), device("other", 2, poll_ms=100), timeout_ns=300 * MS),
+        site(stubborn, device("other", 2, poll_ms=100), timeout_ns=300 * MS),
         lambda request: answers.pop() if answers and request.unit_id == 1 else good(request),
     )
     rig.run(8)
@@ -232,3 +232,57 @@ def test_the_heartbeat_turns():
     rig = Rig(site(device()))
     rig.run(30)
     assert rig.worker.heartbeat.overdue(rig.clock.mono_ns()) == ""
+
+
+def singles(points, **quirks):
+    """A device that is asked for each point by a request of its own, all due together."""
+    return device(points=points, one_point_per_request=True, **quirks)
+
+
+def test_a_reply_is_handed_on_before_the_next_request_is_made():
+    rig = Rig(site(singles(8)), cost_ms=30)
+    handed_on = []
+    rig.worker._out._sink = lambda event: handed_on.append((event.mono_ns, rig.clock.mono_ns()))
+    rig.run(3)
+    assert len(handed_on) == 3 * 8
+    assert all(read == handed for read, handed in handed_on)
+
+
+def test_a_reply_that_is_owed_changes_the_very_next_request_of_one_plan():
+    silent_once = iter([NoReply()])
+    rig = Rig(site(singles(2), retries=0), lambda request: next(silent_once, None) or good(request))
+    rig.run(0.5)
+    counts = [request.count for _, request in rig.line.asked]
+    assert counts == [1, 2]
+
+
+def test_a_device_that_is_given_up_in_a_plan_is_not_asked_for_the_rest_of_it():
+    rig = Rig(site(singles(8, late_window_ns=0), retries=0), lambda _: NoReply())
+    rig.run(0.5)
+    assert len(rig.line.asked) == 3
+    assert len(rig.blocks) == 8
+
+
+def test_everything_is_settled_up_to_the_request_on_the_line():
+    rig = Rig(site(singles(3)))
+    seen = []
+
+    def answer(request):
+        seen.append((rig.clock.mono_ns() - 10 * MS, rig.worker.settled(), len(rig.blocks)))
+        return good(request)
+
+    rig.line._answer = answer
+    rig.run(0.5)
+    assert [(settled, handed_on) for _, settled, handed_on in seen] == [
+        (began, place) for place, (began, _, _) in enumerate(seen)
+    ]
+    assert rig.worker.settled() == rig.clock.mono_ns()
+
+
+def test_a_line_that_is_not_used_any_more_has_no_load():
+    rig = Rig(site(device(poll_ms=100)), cost_ms=50)
+    rig.run(20)
+    assert rig.worker.snapshot()["load"] > 0.3
+    rig.line.broken = MISSING
+    rig.run(60)
+    assert rig.worker.snapshot()["load"] < 0.01
