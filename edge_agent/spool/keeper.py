@@ -14,10 +14,14 @@ from pathlib import Path
 from typing import Self
 
 from edge_agent.counters import Counters, declare
+from edge_agent.errors import RecordError
 from edge_agent.model import NS, MonoNs, SpoolDef
-from edge_agent.records.values import ALARM, EVENT, SAMPLE, STREAMS, SUMMARY, Loss, LossReason
+from edge_agent.records import codec
+from edge_agent.records.events import Gap
+from edge_agent.records.values import ALARM, EVENT, SAMPLE, STREAMS, SUMMARY, Kind, Loss, LossReason
 from edge_agent.spool import segment as seg
 from edge_agent.spool import space
+from edge_agent.spool.ackset import AckSet, Range
 from edge_agent.spool.births import Births
 from edge_agent.spool.files import Files
 from edge_agent.spool.lossbook import LossBook, join
@@ -175,7 +179,8 @@ class Keeper:
             while held > self._limits.memory_bytes and log.held:
                 held -= log.held_bytes
                 for loss in log.drop_held():
-                    if lost and (lost[-1].stream, lost[-1].to_seq) == (stream, loss.from_seq - 1):
+                    last = lost[-1] if lost else loss
+                    if (last.epoch, last.stream, last.to_seq) == (loss.epoch, loss.stream, loss.from_seq - 1):
                         lost[-1] = join(lost[-1], loss)
                     else:
                         lost.append(loss)
@@ -194,10 +199,12 @@ class Keeper:
             return self._remove_between(log, segment)
         self._counters.get(SPOOL_EVICTED, victim.stream).add()
         if not victim.acked:
-            held = self._look_at(segment)
+            found = self._look_at(segment)
             with self._lock:
-                losses = space.losses(log, log.removable(), held, LossReason.EVICTED)
-            self.note(losses)
+                going = log.acks.missing(*log.removable())
+            self.note(space.losses(log, going, found, LossReason.EVICTED))
+            if victim.stream == EVENT:
+                self.note(self._handed_back(segment, found, going))
         self._unlink(log.remove_oldest())
         return True
 
@@ -280,6 +287,21 @@ class Keeper:
                 self._stuck.remove(stuck)
             except OSError as error:
                 self.failed("remove", error)
+
+    def _handed_back(self, segment: Segment, found: Scan, going: Sequence[Range]) -> list[Loss]:
+        """What GAP records that are given up themselves declared: to be declared once more."""
+        base, salt = segment.identity.base, segment.identity.salt
+        going_too = AckSet(going)
+        losses = []
+        with contextlib.suppress(OSError):
+            data = read_salvaging(self._files, segment.path, segment.size)
+            for seq, offset in zip(found.seqs, found.offsets, strict=True):
+                frame = seg.read_frame(data, offset, salt)
+                if frame and frame[0].kind == Kind.GAP and base + seq in going_too:
+                    with contextlib.suppress(RecordError):
+                        body = codec.decode(frame[1])[1]
+                        losses += [body.loss] if isinstance(body, Gap) else []
+        return losses
 
     def _look_at(self, segment: Segment) -> Scan:
         """The times of what a segment holds, for the declaration of its loss."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from edge_agent.model import WallNs
-from edge_agent.records.values import ALARM, EVENT, SAMPLE, SUMMARY, Loss
+from edge_agent.records.values import ALARM, EVENT, SAMPLE, SUMMARY, Loss, LossReason
 from edge_agent.spool.ackset import Range
 from edge_agent.spool.segment import Scan
 from edge_agent.spool.state import StreamState
@@ -45,16 +45,22 @@ def choose(streams: Mapping[str, StreamState], *, active_too: bool = True) -> Vi
     return None
 
 
-def losses(state: StreamState, removed: Range, found: Scan, reason: str) -> list[Loss]:
-    """What removing positions of the oldest segment loses: unacknowledged records, by ranges."""
-    base, epoch = state.segments[0].identity.base, state.segments[0].identity.epoch
+def losses(state: StreamState, going: Iterable[Range], found: Scan, reason: LossReason) -> list[Loss]:
+    """What removing these unacknowledged positions of the oldest segment loses."""
+    who = state.segments[0].identity
     return [
         Loss(
-            epoch, state.stream, first - base, last - base, last - first + 1, reason,
-            wall(found.t0_ns), wall(found.t1_ns),
+            epoch=who.epoch,
+            stream=state.stream,
+            from_seq=first - who.base,
+            to_seq=last - who.base,
+            count=last - first + 1,
+            reason=reason,
+            t0=wall(found.t0_ns),
+            t1=wall(found.t1_ns),
         )
-        for first, last in state.acks.missing(*removed)
-    ]  # fmt: skip
+        for first, last in going
+    ]
 
 
 def wall(ns: int) -> WallNs | None:

@@ -164,7 +164,8 @@ class StreamLog(StreamState):
             lost = position not in self.acks
             self.acks.add(position, position)
         self._release(1)
-        return [loss_of(record, LossReason.MEMORY)] if lost else []
+        # A GAP record that goes leaves its declaration to another.
+        return [loss_of(record, LossReason.MEMORY), *filter(None, (record.declares,))] if lost else []
 
     def _is_active(self, place: int) -> bool:
         return self._fd is not None and place == len(self.segments) - 1

@@ -6,7 +6,10 @@ from pathlib import Path
 
 from edge_agent.counters import Counters
 from edge_agent.model import MonoNs, WallNs
-from edge_agent.records.values import EncodedRecord, Kind, Loss
+from edge_agent.records import codec
+from edge_agent.records.envelope import Envelope
+from edge_agent.records.events import Gap
+from edge_agent.records.values import EncodedRecord, Kind, Loss, Stamp
 from edge_agent.spool import Limits, Spool
 from edge_agent.spool.fake_files import FakeFiles
 from edge_agent.spool.files import Files
@@ -31,11 +34,17 @@ def record(
     dictionary: bytes = b"", declares: Loss | None = None,
 ) -> EncodedRecord:  # fmt: skip
     kinds = {"sample": Kind.SAMPLES, "summary": Kind.SUMMARY, "alarm": Kind.ALARM, "event": Kind.GAP}
-    text = f"{number}/{stream}/{seq}/".encode()
+    data = f"{number}/{stream}/{seq}/".encode().ljust(size, b".")
+    if declares:
+        head = Envelope(
+            kind=Kind.GAP, epoch=epoch(number), stream=stream, seq=seq, dict_hash=b"",
+            t0=Stamp(WallNs(T0), MonoNs(0), True),
+        )  # fmt: skip
+        data = codec.encode(head, Gap(loss=declares))
     return EncodedRecord(
         stream=stream, seq=seq, epoch=epoch(number), kind=kind or kinds[stream], dict_hash=dictionary,
         t0_ns=WallNs(T0 + seq), until_ns=WallNs(T0 + seq if stream in ("sample", "summary") else 0),
-        data=text.ljust(size, b"."), declares=declares,
+        data=data, declares=declares,
     )  # fmt: skip
 
 
@@ -49,6 +58,9 @@ def drain(spool: Spool, stream: str, *, ack: bool = True) -> list[tuple[bytes, i
     position = 0
     while records := spool.read(stream, position, max_records=7, max_bytes=1000):
         for one in records:
+            if one.data[:1] == b"\x98":
+                assert codec.decode(one.data)[0].seq == one.seq
+                continue
             text = one.data.rstrip(b".").split(b"/")
             assert (int(text[0]), text[1].decode(), int(text[2])) == (
                 int.from_bytes(one.epoch[5:]), stream, one.seq,

@@ -424,3 +424,18 @@ def test_a_loss_noted_before_the_spool_is_kept_until_declared() -> None:
     spool.note_losses([loss])
     files.crash()
     assert open_spool(files, 2).take_losses() == [loss]
+
+
+def test_a_gap_record_that_is_given_up_hands_its_loss_back() -> None:
+    files = FakeFiles(capacity=400_000)
+    spool = open_spool(files, max_bytes=2 << 20)
+    loss = Loss(epoch(9), "sample", 3, 9, 7, "corrupt", None, None)
+    spool.append([record(1, "event", declares=loss)])
+    spool.append([record(seq, "event", size=1000) for seq in range(2, 200)])
+    commit(spool)
+    for seq in range(1, 500):
+        spool.append([record(seq, "alarm", size=1000)])
+        commit(spool)
+    losses = spool.take_losses()
+    assert (epoch(1), "event", 1) in lost(losses)
+    assert loss in losses
