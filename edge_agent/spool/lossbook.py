@@ -83,12 +83,16 @@ class LossBook:
         )
 
     def _merge(self) -> None:
-        """Too many to keep apart: the oldest joins the next of its stream, covering both."""
-        first = self._losses.pop(0)
-        for place, other in enumerate(self._losses):
-            if (other.epoch, other.stream) == (first.epoch, first.stream):
-                self._losses[place] = join(first, other)
+        """Too many to keep apart: the oldest that can joins the next of its stream, covering both."""
+        seen: dict[tuple[bytes, str], int] = {}
+        for place, loss in enumerate(self._losses):
+            other = seen.setdefault((loss.epoch, loss.stream), place)
+            if other != place:
+                self._losses[place] = join(self._losses[other], loss)
+                del self._losses[other]
                 return
+        # As many streams and epochs as entries: the oldest is declared by this run or never.
+        del self._losses[0]
 
 
 def join(a: Loss, b: Loss) -> Loss:

@@ -6,7 +6,9 @@ import contextlib
 import random
 from pathlib import Path
 
+from edge_agent.records.values import Loss
 from edge_agent.spool.fake_files import FakeFiles, PowerCut
+from edge_agent.spool.lossbook import MAX_ENTRIES, LossBook
 from edge_agent.spool.slots import SlotFile
 
 PATH = Path("/state")
@@ -50,3 +52,16 @@ def test_no_file_is_no_state_and_the_size_is_taken_at_once() -> None:
     files.capacity = 0
     slots.store(b"z" * slots.capacity, sync=True)
     assert SlotFile(files, PATH, 2048).load() == b"z" * slots.capacity
+
+
+def test_a_full_book_of_losses_covers_everything_with_fewer_entries() -> None:
+    files = FakeFiles()
+    book = LossBook(files, PATH)
+    for seq in range(1, 400):
+        book.note([Loss(b"e" * 8, f"stream{seq % 3}", 2 * seq, 2 * seq, 1, "evicted", None, None)])
+    found = LossBook(files, PATH).load()
+    assert len(found) <= MAX_ENTRIES
+    assert sum(loss.count for loss in found) == 399
+    for seq in range(1, 400):
+        mine = [loss for loss in found if loss.stream == f"stream{seq % 3}"]
+        assert any(loss.from_seq <= 2 * seq <= loss.to_seq for loss in mine)
