@@ -73,14 +73,15 @@ class SpoolWriter:
             self._ready.notify()
 
     def run(self, stop: threading.Event) -> None:
-        """Until `stop`, and then what is still queued, a last commit, and the spool closed."""
+        """Until `stop`, and then what is still queued and a last commit. Whoever opened the spool closes
+        it, after the uplink's last acknowledgements."""
         while not stop.is_set():
             self.heartbeat.turn()
             self._wait(stop)
             self.turn(self._clock.mono_ns())
         self.turn(self._clock.mono_ns())
         with self.heartbeat.call("fdatasync", SYNC_BOUND_NS):
-            self._spool.close(self._clock.mono_ns())
+            self._spool.commit(self._clock.mono_ns())
 
     def turn(self, now: MonoNs) -> None:
         """One round: append what is queued, wake the uplink, sync what is due, pass losses on."""

@@ -97,7 +97,7 @@ def test_what_gave_way_is_declared_by_the_next_run_if_this_one_dies() -> None:
     assert lost(again.take_losses()) == {(epoch(1), "sample", seq) for seq in (1, 2, 3)}
 
 
-def test_run_drains_commits_and_closes_when_stopped() -> None:
+def test_run_drains_and_commits_when_stopped() -> None:
     rig = Rig()
     stop = threading.Event()
     thread = threading.Thread(target=rig.writer.run, args=(stop,))
