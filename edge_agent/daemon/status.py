@@ -36,47 +36,65 @@ class StatusServer:
         self.heartbeat = Heartbeat("status", clock)
         self._snapshot = snapshot
         self._socket = _listen(path)
+        self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+    def wake(self) -> None:
+        """Let `run` look at its stop event now."""
+        os.eventfd_write(self._wake_fd, 1)
 
     def run(self, stop: Event) -> None:
         with selectors.DefaultSelector() as selector, self._socket:
-            selector.register(self._socket, selectors.EVENT_READ)
+            listening = selector.register(self._socket, selectors.EVENT_READ)
+            selector.register(self._wake_fd, selectors.EVENT_READ)
             while not stop.is_set():
                 self.heartbeat.turn()
-                if selector.select(_POLL_S):
-                    self._serve()
+                ready = [key for key, _ in selector.select(_POLL_S)]
+                if listening in ready and not self._serve():
+                    # Out of descriptors: the client still waits, so `select` would return at once for ever.
+                    stop.wait(_POLL_S)
         with contextlib.suppress(OSError):
             self.path.unlink()
 
-    def _serve(self) -> None:
+    def _serve(self) -> bool:
+        """False when the connection could not even be taken."""
         try:
             connection, _ = self._socket.accept()
         except OSError as error:
             log.warning("status socket: cannot accept a connection: %s", error)
-            return
+            return False
         with connection, contextlib.suppress(OSError):
             connection.settimeout(_CLIENT_TIMEOUT_S)
             connection.sendall(json.dumps(self._snapshot()).encode())
+        return True
 
 
 def _listen(path: Path) -> socket.socket:
-    path.parent.mkdir(parents=True, exist_ok=True)
     if _answers(path):
         raise EdgeAgentError(f"another edge-agent already serves {path}\n    hint: stop it, or use --socket")
-    with contextlib.suppress(FileNotFoundError):
-        path.unlink()
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
-        old_mask = os.umask(0o117)
-        try:
-            server.bind(str(path))
-        finally:
-            os.umask(old_mask)
+        _bind(server, path)
         server.listen(8)
         server.setblocking(False)
     except OSError as error:
         server.close()
-        raise EdgeAgentError(f"cannot listen on the status socket {path}: {error.strerror}") from error
+        raise EdgeAgentError(
+            f"cannot listen on the status socket {path}: {error.strerror or error}"
+            "\n    hint: choose another place with --socket or $EDGE_AGENT_SOCKET"
+        ) from error
     return server
+
+
+def _bind(server: socket.socket, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Only what an agent that was killed left behind: a mistyped --socket must not cost a file.
+    if path.is_socket():
+        path.unlink()
+    old_mask = os.umask(0o117)
+    try:
+        server.bind(str(path))
+    finally:
+        os.umask(old_mask)
 
 
 def _answers(path: Path) -> bool:

@@ -52,6 +52,16 @@ def test_a_stale_socket_file_is_replaced(tmp_path) -> None:
     server._socket.close()
 
 
+@pytest.mark.parametrize("place", ["/proc/nowhere/status.sock", "folder", "file", "x" * 120])
+def test_a_place_that_cannot_be_used_is_refused_and_left_as_it_is(tmp_path, place) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("precious")
+    with pytest.raises(EdgeAgentError, match=r"cannot listen on .*: (?!None)\w(.|\n)*hint: .*--socket"):
+        StatusServer(tmp_path / place, dict, SystemClock())
+    assert (tmp_path / "folder").is_dir()
+    assert (tmp_path / "file").read_text() == "precious"
+
+
 def test_no_agent_is_said_with_a_hint(tmp_path) -> None:
     with pytest.raises(EdgeAgentError, match=r"no running agent(.|\n)*hint"):
         fetch(tmp_path / "nothing.sock")
