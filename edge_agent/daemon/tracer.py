@@ -45,12 +45,13 @@ class Tracer:
         self.drain()
 
     def drain(self) -> None:
-        """Print what waits. A reader that has gone (`| head`) ends the trace, not the agent."""
+        """Print what waits. A reader that has gone (`| head`), a terminal that hung up or a full disk
+        costs the trace, not the agent."""
         try:
             while self._frames:
                 self._print(self._frames.popleft())
             self._output.flush()
-        except (BrokenPipeError, ValueError):
+        except (OSError, ValueError):
             self._frames.clear()
 
     def _print(self, frame: Frame) -> None:
