@@ -27,7 +27,7 @@ from edge_agent.daemon.pipeline import Pipeline
 from edge_agent.daemon.snapshot import Snapshots
 from edge_agent.daemon.status import StatusServer
 from edge_agent.daemon.supervisor import WatchdogFeeder, trouble
-from edge_agent.daemon.threads import Worker
+from edge_agent.daemon.threads import Worker, stop_together
 from edge_agent.daemon.tracer import Tracer
 from edge_agent.errors import KernelError
 from edge_agent.kernels import selftest
@@ -49,12 +49,12 @@ SUPERVISION_S = 1.0
 EPOCH_BYTES = 8
 FIRST_GENERATION = 1
 
-_STOP_BUS_S = 1.0
-_STOP_PIPELINE_S = 0.8
-_STOP_SPOOL_S = 1.0
-_STOP_UPLINK_S = 1.7
-_STOP_STATUS_S = 0.6
-_STOP_TRACE_S = 0.2
+STOP_BUSES_S = 1.0
+STOP_PIPELINE_S = 0.8
+STOP_SPOOL_S = 1.0
+STOP_UPLINK_S = 1.7
+STOP_STATUS_S = 0.2
+STOP_TRACE_S = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +121,8 @@ class Agent:
     def _kernels(self) -> kernels.Kernels:
         """The native kernels after their self-test; else plain Python, said aloud."""
         try:
-            if os.environ.get(kernels.MODE_VARIABLE, "native") == "native":
+            # As `kernels.load` reads it: empty means native too, and nothing native is trusted untested.
+            if (os.environ.get(kernels.MODE_VARIABLE) or "native") == "native":
                 selftest.ensure(Path(self._site.spool.path).parent)
             return kernels.load()
         except KernelError as error:
@@ -146,7 +147,7 @@ class Agent:
         counters = self._counters
         spool, sender, pipeline, status = self._spool_writer, self._sender, self._pipeline, self._status
         return {
-            "status": Worker("status", status.run, status.heartbeat, counters),
+            "status": Worker("status", status.run, status.heartbeat, counters, status.wake),
             "uplink": Worker("uplink", sender.run, sender.heartbeat, counters, sender.wake),
             "spool": Worker("spool", spool.run, spool.heartbeat, counters, spool.wake),
             "pipeline": Worker("pipeline", pipeline.run, pipeline.heartbeat, counters, self._intake.wake),
@@ -199,13 +200,13 @@ class Agent:
         systemd.notify("STOPPING=1")
         failed = self._failed()
         buses = [worker for name, worker in self._workers.items() if name.startswith("bus-")]
-        ended = [worker.stop(_STOP_BUS_S) for worker in buses]
-        ended.append(self._workers["pipeline"].stop(_STOP_PIPELINE_S))
-        ended.append(self._workers["spool"].stop(_STOP_SPOOL_S))
-        ended.append(self._workers["uplink"].stop(_STOP_UPLINK_S))
-        ended.append(self._workers["status"].stop(_STOP_STATUS_S))
+        ended = [stop_together(buses, STOP_BUSES_S, self._clock)]
+        ended.append(self._workers["pipeline"].stop(STOP_PIPELINE_S))
+        ended.append(self._workers["spool"].stop(STOP_SPOOL_S))
+        ended.append(self._workers["uplink"].stop(STOP_UPLINK_S))
+        ended.append(self._workers["status"].stop(STOP_STATUS_S))
         if "trace" in self._workers:
-            self._workers["trace"].stop(_STOP_TRACE_S)
+            self._workers["trace"].stop(STOP_TRACE_S)
         if all(ended):
             # Only now: what the broker acknowledged to the very end is remembered.
             self._spool.close(self._clock.mono_ns())

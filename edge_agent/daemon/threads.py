@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from edge_agent.clock import Clock
 from edge_agent.counters import Counters, declare
 from edge_agent.daemon.supervisor import Watched
 from edge_agent.heartbeat import Heartbeat
+from edge_agent.model import NS
 
 log = logging.getLogger(__name__)
 
@@ -39,11 +41,14 @@ class Worker:
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self, timeout_s: float) -> bool:
-        """Ask the thread to end and wait; False when it is still there after `timeout_s`."""
+    def ask_to_stop(self) -> None:
         self._stop.set()
         if self._wake is not None:
             self._wake()
+
+    def stop(self, timeout_s: float) -> bool:
+        """Ask the thread to end and wait; False when it is still there after `timeout_s`."""
+        self.ask_to_stop()
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
         if self._thread.is_alive():
@@ -59,3 +64,12 @@ class Worker:
             self.failed = True
             self._crashes.add()
             log.exception("%s has failed", self.name)
+
+
+def stop_together(workers: Sequence[Worker], timeout_s: float, clock: Clock) -> bool:
+    """Stop many threads in the time of one; False when one is still there after `timeout_s`."""
+    for worker in workers:
+        worker.ask_to_stop()
+    end = clock.mono_ns() + int(timeout_s * NS)
+    ended = [worker.stop(max(0.0, (end - clock.mono_ns()) / NS)) for worker in workers]
+    return all(ended)
