@@ -213,7 +213,8 @@ class RecordWriter:
         records = []
         for part in parts:
             if part is parts[-1]:
-                self._until[SUMMARY] = rows[0].t1_ns
+                # A window that was ended early keeps its aligned end, but nobody observed up to there.
+                self._until[SUMMARY] = min(rows[0].t1_ns, now.wall_ns)
             records.append(self._summaries_record(part, t0))
         return records
 

@@ -153,6 +153,13 @@ def test_many_summaries_are_split_and_only_the_last_carries_the_new_until() -> N
     assert [row.mean for row in rows(decode_all(decoder, items))] == [0.1 + i for i in range(1000)]
 
 
+def test_a_window_that_was_ended_early_claims_no_time_that_nobody_observed() -> None:
+    made, _ = started()
+    (ended,) = made.add([summary(0)], now(3 * NS))
+    assert isinstance(ended, EncodedRecord)
+    assert ended.until_ns == T0 + 3 * NS
+
+
 def test_a_value_no_record_can_hold_is_counted_and_sent_as_none() -> None:
     counters = Counters()
     made = RecordWriter(press(), EPOCH, boot_id=BOOT, counters=counters)
@@ -278,6 +285,32 @@ def test_a_dictionary_under_a_foreign_hash_is_refused() -> None:
     body = events.Birth(part=0, parts=1, data=data).encode(now())
     with pytest.raises(RecordError, match="hash"):
         Decoder().decode(encode(head, body))
+
+
+def test_dictionaries_outlive_a_restart_and_foreign_claims_to_their_hash() -> None:
+    made, decoder = started()
+    data = dictionary.of_site(press()).encoded()
+    head = Envelope(
+        kind=Kind.BIRTH, epoch=EPOCH, stream="event", seq=9, dict_hash=dictionary.hash_of(data), t0=now()
+    )
+    decoder.decode(encode(head, events.Birth(part=0, parts=1, data=b"another").encode(now())))
+    assert decoder.dictionaries() == (data,)
+    restarted = Decoder()
+    restarted.learn(data)
+    made.add([sample(0, 0, 55)], now())
+    [item] = made.flush(now(NS), wall(NS))
+    assert isinstance(item, EncodedRecord)
+    assert [row.value for row in rows([restarted.decode(item.data)])] == [pytest.approx(5.5)]
+
+
+def test_dictionaries_are_bounded_and_those_in_use_stay() -> None:
+    decoder = Decoder(max_dictionaries=2)
+    used = dictionary.of_site(press()).encoded()
+    decoder.learn(used)
+    for name in "abcd":
+        decoder.dictionary(dictionary.hash_of(used))
+        decoder.learn(dictionary.of_site(site(point(name))).encoded())
+    assert len(decoder.dictionaries()) == 2 and used in decoder.dictionaries()
 
 
 def test_an_alias_beyond_the_dictionary_is_refused() -> None:
