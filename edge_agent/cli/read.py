@@ -104,8 +104,10 @@ def _repeat(task: Task, line: Line, ear: Ear, clock: Clock, options: argparse.Na
 
 def _once(task: Task, line: Line, ear: Ear, clock: Clock, as_json: bool) -> int:
     values: list[dict[str, Any]] = []
+    # A silent device's late window comes before its next request: twice the timeout.
+    patience_ns = 60 * NS + 2 * task.bus.timeout_ns
     for request in task.requests():
-        (done,) = line.run([request], MonoNs(clock.mono_ns() + 60 * NS))
+        (done,) = line.run([request], MonoNs(clock.mono_ns() + patience_ns))
         if not isinstance(done.outcome, Values):
             return _failed(task, request, done.outcome, line.fault, ear.last, as_json)
         values += _values(task, request, done.outcome.data)
