@@ -13,6 +13,7 @@ Rules:
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,10 @@ from edge_agent.receiver.intervals import Intervals
 
 MAX_EPOCHS = 1024
 """Per agent: three months with ten restarts a day. Beyond it the oldest is forgotten, and counted."""
+MAX_AGENTS = 4096
+"""Beyond it the one that was silent longest is forgotten, and its epochs counted."""
+MAX_STREAMS = 16
+"""Per epoch. A name beyond it is a stranger's invention, and not accounted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,12 @@ class _Epoch:
     streams: dict[str, _Stream] = field(default_factory=dict)
 
     def stream(self, name: str) -> _Stream:
-        return self.streams.setdefault(name, _Stream())
+        known = self.streams.get(name)
+        if known is None:
+            known = _Stream()
+            if len(self.streams) < MAX_STREAMS:
+                self.streams[name] = known
+        return known
 
     def close(self, last: Mapping[str, int]) -> None:
         for name, seq in last.items():
@@ -81,11 +91,12 @@ class _Agent:
 
 
 class Continuity:
-    def __init__(self, max_epochs: int = MAX_EPOCHS) -> None:
+    def __init__(self, max_epochs: int = MAX_EPOCHS, max_agents: int = MAX_AGENTS) -> None:
         self._max_epochs = max_epochs
-        self._agents: dict[Source, _Agent] = {}
+        self._max_agents = max_agents
+        self._agents: OrderedDict[Source, _Agent] = OrderedDict()
         self.forgotten = 0
-        """Epochs dropped because an agent had more than the bound."""
+        """Epochs dropped because there were more than the bounds allow."""
 
     def is_new(self, source: Source, epoch: bytes, stream: str, seq: int) -> bool:
         """Whether `see` would call it fresh."""
@@ -95,7 +106,7 @@ class Continuity:
 
     def see(self, source: Source, epoch: bytes, stream: str, seq: int, *, live: bool) -> bool:
         """A record is here. False for a duplicate."""
-        agent = self._agents.setdefault(source, _Agent())
+        agent = self._agent(source)
         known = self._epoch(agent, epoch, complete=live and agent.attended not in (b"", epoch))
         if live:
             agent.attended = epoch
@@ -108,12 +119,12 @@ class Continuity:
 
     def declare(self, source: Source, epoch: bytes, stream: str, first: int, last: int) -> None:
         """A GAP record: these will never come."""
-        agent = self._agents.setdefault(source, _Agent())
+        agent = self._agent(source)
         self._epoch(agent, epoch, complete=False).stream(stream).accounted.add(first, last)
 
     def started(self, source: Source, epoch: bytes, previous: bytes, last: Mapping[str, int]) -> None:
         """The START record of `epoch`: closes the one before it."""
-        agent = self._agents.setdefault(source, _Agent())
+        agent = self._agent(source)
         self._epoch(agent, epoch, complete=True).complete = True
         if previous in agent.epochs:
             agent.epochs[previous].close(last)
@@ -123,7 +134,7 @@ class Continuity:
 
     def stopped(self, source: Source, epoch: bytes, last: Mapping[str, int]) -> None:
         """The STOP record of `epoch`: its streams end where it says."""
-        agent = self._agents.setdefault(source, _Agent())
+        agent = self._agent(source)
         self._epoch(agent, epoch, complete=False).close(last)
 
     def missing(self) -> list[Missing]:
@@ -170,6 +181,14 @@ class Continuity:
                 )
 
     # --- inside -------------------------------------------------------------------------------
+
+    def _agent(self, source: Source) -> _Agent:
+        agent = self._agents.setdefault(source, _Agent())
+        self._agents.move_to_end(source)
+        if len(self._agents) > self._max_agents:
+            _, forgotten = self._agents.popitem(last=False)
+            self.forgotten += len(forgotten.epochs)
+        return agent
 
     def _epoch(self, agent: _Agent, epoch: bytes, *, complete: bool) -> _Epoch:
         known = agent.epochs.get(epoch)

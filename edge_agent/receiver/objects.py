@@ -18,6 +18,8 @@ from edge_agent.records.events import Birth, ClockSet, Gap, Start, Stop
 
 Object = dict[str, Any]
 
+_END_OF_TIME_S = 1e12
+
 
 def objects(source: Source, record: Record, *, backlog: bool = False) -> Iterator[Object]:
     """What one record says. A body kind that is not known gives one object of kind `unknown`."""
@@ -58,10 +60,15 @@ def objects(source: Source, record: Record, *, backlog: bool = False) -> Iterato
 
 def status(source: Source, document: dict[str, Any]) -> Object:
     """A status message of the agent (or its last will)."""
-    more = {
-        key: value for key, value in document.items() if key in ("state", "t", "epoch", "reason", "version")
+    texts = {
+        key: value
+        for key, value in document.items()
+        if key in ("state", "epoch", "reason", "version") and isinstance(value, str)
     }
-    return {"kind": "status", "site": source.site, "agent": source.agent} | more
+    t = document.get("t")
+    # Python reads NaN and 1e999 from JSON; what is printed here must be JSON to everybody.
+    time = {"t": t} if isinstance(t, int | float) and abs(t) < _END_OF_TIME_S else {}
+    return {"kind": "status", "site": source.site, "agent": source.agent} | texts | time
 
 
 def _base(source: Source, stream: str, epoch: bytes, seq: int) -> Object:

@@ -96,7 +96,6 @@ class Receiver:
         self._decoder = decode.Decoder(max_kept=_MAX_HELD)
         self._continuity = Continuity()
         self._held: OrderedDict[tuple[Source, bytes, str, int], _Held] = OrderedDict()
-        self._births: dict[tuple[bytes, int], bytes] = {}
         self._unacked: list[Received] = []
         self._state_file = state_file
         self._sends_acks = ack
@@ -174,11 +173,11 @@ class Receiver:
         if not message.payload:
             return
         try:
-            record = self._decoder.decode(message.payload)
+            self._decoder.decode(message.payload)
         except RecordError as error:
             self._undecodable(place, str(error))
             return
-        self._learned(record, message.payload)
+        self._release()
 
     def _record(self, place: Place, received: Received) -> bool:
         """True when the record is held back until its dictionary is here."""
@@ -200,7 +199,7 @@ class Receiver:
             return self._hold(key, received, backlog=place.channel == "hist")
         self._accept(source, record, backlog=place.channel == "hist")
         if isinstance(record.body, Birth):
-            self._learned(record, received.message.payload)
+            self._release()
         return False
 
     def _accept(self, source: Source, record: decode.Record, *, backlog: bool) -> None:
@@ -244,11 +243,8 @@ class Receiver:
             self._held.popitem(last=False)
         return keep
 
-    def _learned(self, record: decode.Record, payload: bytes) -> None:
-        """A dictionary, or a part of one: release what waited for it."""
-        body = record.body
-        if isinstance(body, Birth):
-            self._births[record.envelope.dict_hash, body.part] = payload
+    def _release(self) -> None:
+        """A dictionary, or a part of one, was learned: accept what waited for it."""
         for waiting in self._decoder.resolved():
             head = waiting.envelope
             for key in [key for key in self._held if key[1:] == (head.epoch, head.stream, head.seq)]:
@@ -267,7 +263,7 @@ class Receiver:
     def _settle(self) -> None:
         self._flush()
         if self._state_file is not None:
-            state.save(self._state_file, state.Stored(self._continuity.dump(), tuple(self._births.values())))
+            state.save(self._state_file, state.Stored(self._continuity.dump(), self._decoder.dictionaries()))
         for received in self._unacked:
             if received.qos:
                 self.link.acknowledge(received)
@@ -290,8 +286,8 @@ class Receiver:
         stored = state.load(path)
         try:
             self._continuity.load(stored.seen)
-            for birth in stored.births:
-                self._learned(self._decoder.decode(birth), birth)
+            for data in stored.dictionaries:
+                self._decoder.learn(data)
         except (ValueError, TypeError, KeyError, RecordError) as error:
             raise state.not_ours(path, error) from error
 

@@ -23,8 +23,9 @@ _FORMAT = "edge-agent-receiver-1"
 class Stored:
     seen: Sequence[Any] = ()
     """`Continuity.dump()`."""
-    births: tuple[bytes, ...] = ()
-    """BIRTH records, encoded."""
+    dictionaries: tuple[bytes, ...] = ()
+    """Of the decoder, in canonical bytes. BIRTH records would not do: anybody can send one that names the
+    hash of another dictionary."""
 
 
 def load(path: Path) -> Stored:
@@ -33,11 +34,11 @@ def load(path: Path) -> Stored:
         document = json.loads(path.read_bytes())
         if document["format"] != _FORMAT:
             raise ValueError("another format")
-        births = tuple(base64.b64decode(birth, validate=True) for birth in document["births"])
-        return Stored(document["seen"], births)
+        dictionaries = tuple(base64.b64decode(data, validate=True) for data in document["dictionaries"])
+        return Stored(document["seen"], dictionaries)
     except FileNotFoundError:
         return Stored()
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise not_ours(path, error) from error
     except OSError as error:
         raise EdgeAgentError(f"cannot read the state {path}: {error.strerror}") from error
@@ -50,8 +51,8 @@ def not_ours(path: Path, error: Exception) -> EdgeAgentError:
 
 
 def save(path: Path, stored: Stored) -> None:
-    births = [base64.b64encode(birth).decode() for birth in stored.births]
-    document = {"format": _FORMAT, "births": births, "seen": stored.seen}
+    dictionaries = [base64.b64encode(data).decode() for data in stored.dictionaries]
+    document = {"format": _FORMAT, "dictionaries": dictionaries, "seen": stored.seen}
     temporary = path.with_name(path.name + ".new")
     try:
         with temporary.open("wb") as file:

@@ -19,6 +19,9 @@ from edge_agent.records.dictionary import MAX_DICTIONARY_BYTES, Dictionary, Poin
 from edge_agent.records.envelope import Envelope
 from edge_agent.records.events import Birth, ClockSet, Gap, Start, Stop
 
+_MAX_BYTES = 16 << 20
+"""Of all dictionaries together, canonical; decoded they take a small multiple of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class SampleRow:
@@ -87,6 +90,7 @@ class Decoder:
         """Records that waited for a dictionary and gave way to newer ones."""
         self._max_dictionaries = max_dictionaries
         self._known: OrderedDict[bytes, Dictionary] = OrderedDict()
+        self._data: dict[bytes, bytes] = {}
         self._parts: OrderedDict[bytes, dict[int, bytes]] = OrderedDict()
         self._waiting: deque[tuple[Envelope, Samples | Summaries]] = deque()
         self._max_kept = max_kept
@@ -99,6 +103,14 @@ class Decoder:
         if isinstance(body, Birth):
             self._learn(head.dict_hash, body)
         return Record(head, body)
+
+    def learn(self, data: bytes) -> None:
+        """The dictionary in canonical bytes, as `dictionaries` gave it; RecordError for anything else."""
+        self._keep(dictionary.hash_of(data), data)
+
+    def dictionaries(self) -> tuple[bytes, ...]:
+        """The canonical bytes of every dictionary known, the one that was unused longest first."""
+        return tuple(self._data[dict_hash] for dict_hash in self._known)
 
     def dictionary(self, dict_hash: bytes) -> Dictionary | None:
         if dict_hash in self._known:
@@ -145,9 +157,14 @@ class Decoder:
         data = b"".join(parts[index] for index in sorted(parts))
         if len(data) > MAX_DICTIONARY_BYTES or dictionary.hash_of(data) != dict_hash:
             raise RecordError(f"the dictionary is not the one its hash {dict_hash.hex()} names")
+        self._keep(dict_hash, data)
+
+    def _keep(self, dict_hash: bytes, data: bytes) -> None:
         self._known[dict_hash] = dictionary.decode(data)
-        while len(self._known) > self._max_dictionaries:
-            self._known.popitem(last=False)
+        self._data[dict_hash] = data
+        while len(self._known) > self._max_dictionaries or sum(map(len, self._data.values())) > _MAX_BYTES:
+            forgotten, _ = self._known.popitem(last=False)
+            del self._data[forgotten]
 
 
 def _rows(head: Envelope, body: Samples | Summaries, entries: Dictionary | None) -> SampleRows | SummaryRows:

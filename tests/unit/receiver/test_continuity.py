@@ -8,7 +8,7 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent.receiver.continuity import Continuity, Source
+from edge_agent.receiver.continuity import MAX_STREAMS, Continuity, Source
 
 SOURCE = Source("plant", "agent")
 A, B, C = (bytes([n]) * 8 for n in (1, 2, 3))
@@ -119,6 +119,23 @@ def test_the_oldest_epoch_gives_way_and_is_counted() -> None:
     for number in range(1, 6):
         _see(continuity, bytes([number]) * 8, 1)
     assert continuity.forgotten == 2
+
+
+def test_the_agent_that_was_silent_longest_gives_way_and_is_counted() -> None:
+    continuity = Continuity(max_agents=2)
+    continuity.see(SOURCE, A, "sample", 1, live=True)
+    for number in range(5):
+        continuity.see(Source("invented", str(number)), A, "sample", 1, live=True)
+        assert not continuity.see(SOURCE, A, "sample", 1, live=True)
+    assert continuity.forgotten == 4
+
+
+def test_invented_streams_are_not_accounted() -> None:
+    continuity = Continuity()
+    _see(continuity, A, 1, 2)
+    continuity.stopped(SOURCE, A, {f"invented{number}": 2**63 - 1 for number in range(1000)})
+    assert len({gap.stream for gap in continuity.missing()}) < MAX_STREAMS
+    assert not continuity.see(SOURCE, A, "sample", 2, live=True)
 
 
 @settings(max_examples=100, deadline=None)

@@ -15,6 +15,7 @@ from edge_agent.receiver.continuity import Source
 from edge_agent.receiver.objects import Object
 from edge_agent.records.decode import Decoder
 from edge_agent.records.values import Loss, Recovery
+from edge_agent.uplink import payloads
 from tests.contract.agent_records import WALL, FakeAgent, alarm, sample, small_site, stamp, summary
 
 SOURCE = Source("plant-a", "press")
@@ -96,6 +97,16 @@ def test_values_that_json_does_not_know_are_none() -> None:
     assert found["mean"] is None
 
 
+@pytest.mark.parametrize("t", ["NaN", "Infinity", "-1e999", "1" + "0" * 400, '"noon"', "[NaN]"])
+def test_a_status_with_an_impossible_time_is_shown_without_it(t: str) -> None:
+    document = payloads.maybe_status(b'{"state":"online","reason":{"a":[NaN]},"t":%s}' % t.encode())
+    assert document is not None
+    shown = objects.status(SOURCE, document)
+    assert shown == {"kind": "status", "site": "plant-a", "agent": "press", "state": "online"}
+    json.dumps(shown, allow_nan=False)
+    assert "online" in text.line(shown)
+
+
 def test_the_state_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     path = tmp_path / "state"
     assert state.load(path) == state.Stored()
@@ -106,7 +117,9 @@ def test_the_state_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["state"]
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff", b'{"format":"other"}', b"null"])
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"[]", b"\xff", b'{"format":"other"}', b"null", b"[" * 99999]
+)
 def test_a_file_that_is_no_state_is_an_error_and_stays(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "state"
     path.write_bytes(content)
