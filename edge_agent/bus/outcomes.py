@@ -81,6 +81,18 @@ def quality(outcome: Outcome) -> Quality:
             return model.PORT_DOWN
 
 
+_SAID_BY_A_GATEWAY = (10, 11)
+"""Path unavailable, target failed to respond (Modbus Application Protocol V1.1b3, 7)."""
+
+
+def is_alive(outcome: Outcome) -> bool:
+    """Whether the device itself was heard. A gateway answers in the place of one that is silent, and that
+    exception is no sign of life."""
+    if isinstance(outcome, DeviceException):
+        return outcome.code not in _SAID_BY_A_GATEWAY
+    return isinstance(outcome, Values)
+
+
 @dataclass(frozen=True, slots=True)
 class ReadRequest:
     """One read on the wire and the points it serves."""

@@ -6,7 +6,7 @@ Pure. Written by the bus's thread only.
 from __future__ import annotations
 
 from edge_agent.bus.frames import exception_name
-from edge_agent.bus.outcomes import BadFrame, DeviceException, NoReply, Outcome, PortDown, Values
+from edge_agent.bus.outcomes import BadFrame, DeviceException, NoReply, Outcome, PortDown, Values, is_alive
 from edge_agent.model import WallNs
 
 DOWN_AFTER = 3
@@ -51,7 +51,7 @@ class View:
 
     def _judge(self, outcome: Outcome, wall: WallNs) -> bool:
         self.last = outcome
-        if isinstance(outcome, Values | DeviceException):
+        if is_alive(outcome):
             self._failures = 0
             if isinstance(outcome, Values):
                 self.last_good = wall

@@ -1,13 +1,14 @@
 """The alarm `<device>.silent` that every device has: is anything valid heard from it at all?
 
-A pure state machine. An exception reply is a sign of life: the device is there and says no.
+A pure state machine. An exception reply is a sign of life: the device is there and says no; but not a
+gateway's exception that the device behind it does not answer.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge_agent.bus.outcomes import DeviceException, Outcome, Values
+from edge_agent.bus.outcomes import Outcome, is_alive
 from edge_agent.model import Severity
 
 POLLS = 3
@@ -31,7 +32,7 @@ class Silence:
     def hear(self, outcome: Outcome) -> bool:
         """Take the outcome of one poll; returns whether the alarm was raised or cleared by it."""
         before = self.active
-        if isinstance(outcome, Values | DeviceException):
+        if is_alive(outcome):
             self.failures = 0
             self.active = False
         elif self.failures < POLLS:

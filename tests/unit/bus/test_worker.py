@@ -95,6 +95,14 @@ def test_an_exception_is_a_reply_and_opens_no_breaker():
     assert rig.worker.snapshot()["devices"][0]["state"] == "up"
 
 
+def test_a_gateways_word_that_nobody_answers_is_no_sign_of_life():
+    rig = Rig(site(device(points=1)), lambda _: DeviceException(11, MS))
+    rig.run(10.5)
+    status = rig.worker.snapshot()["devices"][0]
+    assert status["state"] == "down"
+    assert "exception 11, gateway target device failed to respond" in status["why"]
+
+
 @pytest.mark.parametrize("outcome", [NoReply(), BadFrame(BadCause.CRC, 9)])
 def test_one_failure_is_repeated_and_only_the_last_outcome_is_handed_on(outcome):
     answers = [outcome]

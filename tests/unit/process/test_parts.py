@@ -125,8 +125,12 @@ def test_no_two_things_share_a_row():
 
 # --- silence ----------------------------------------------------------------------------------
 
-DEAF: list[Outcome] = [NoReply(), BadFrame(BadCause.CRC, 9), PortDown("missing")]
-ALIVE: list[Outcome] = [Values(b"", 0), DeviceException(2, 0)]
+# A gateway says with 10 and 11 that the device behind it does not answer.
+DEAF: list[Outcome] = [
+    *(NoReply(), BadFrame(BadCause.CRC, 9), PortDown("missing")),
+    *(DeviceException(10, 0), DeviceException(11, 0)),
+]
+ALIVE: list[Outcome] = [Values(b"", 0), DeviceException(2, 0), DeviceException(4, 0)]
 
 
 @pytest.mark.parametrize("outcome", DEAF)
