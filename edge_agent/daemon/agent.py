@@ -22,6 +22,7 @@ from edge_agent.bus.worker import BusWorker
 from edge_agent.clock import Clock, boot_id
 from edge_agent.counters import Counters
 from edge_agent.daemon import systemd
+from edge_agent.daemon.chronicle import Chronicle, Look
 from edge_agent.daemon.intake import Intake
 from edge_agent.daemon.pipeline import Pipeline
 from edge_agent.daemon.snapshot import Snapshots
@@ -36,6 +37,7 @@ from edge_agent.process.stage import Stage
 from edge_agent.records.values import Item
 from edge_agent.records.writer import RecordWriter
 from edge_agent.spool import Limits, Spool
+from edge_agent.spool.keeper import SPOOL_LOST
 from edge_agent.spool.writer import SpoolWriter
 from edge_agent.uplink.outbox import SpoolOutbox
 from edge_agent.uplink.sender import Sender
@@ -73,6 +75,7 @@ class Agent:
         self._site = site
         self._clock = clock
         self._counters = counters = Counters()
+        self._chronicle = Chronicle()
         self.problems: list[str] = []
         epoch = secrets.token_bytes(EPOCH_BYTES)
         self._spool = Spool(Path(site.spool.path), epoch, limits=Limits.of(site.spool), counters=counters)
@@ -188,10 +191,18 @@ class Agent:
     def _supervise(self, feeder: WatchdogFeeder) -> None:
         now = self._clock.mono_ns()
         late = trouble([worker.watched for worker in self._workers.values()], now)
-        for text in late:
-            log.error("not well: %s", text)
+        for entry in self._chronicle.look(self._look()):
+            log.log(entry.level, "%s", entry.message, extra=dict(entry.fields))
         if feeder.due(now, healthy=not late):
             systemd.notify("WATCHDOG=1", f"STATUS={self._summary()}")
+
+    def _look(self) -> Look:
+        return Look(
+            buses=tuple(bus.snapshot() for bus in self._buses),
+            alarms=tuple(self._pipeline.stage.known_alarm_states()),
+            problems=tuple(self.trouble()),
+            lost=sum(value for name, _, value in self._counters if name == SPOOL_LOST.name),
+        )
 
     def _failed(self) -> bool:
         return any(worker.failed for worker in self._workers.values())
