@@ -62,3 +62,22 @@ def test_logs_go_to_stderr_where_there_is_no_journal(capfd, monkeypatch) -> None
         root.setLevel(level)
     assert "WARNING" in (text := capfd.readouterr().err)
     assert "edge_agent.bus: port is busy" in text
+
+
+@pytest.mark.needs("python3-systemd")
+def test_under_systemd_logs_go_to_the_journal_with_their_fields(monkeypatch, tmp_path) -> None:
+    with (tmp_path / "stderr").open("w") as stream:
+        status = os.fstat(stream.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
+        monkeypatch.setattr("sys.stderr", stream)
+        handler = systemd._journal_handler()
+    assert handler is not None
+    sent: list[tuple[str, dict[str, object]]] = []
+    monkeypatch.setattr(handler, "send", lambda message, **fields: sent.append((message, fields)))
+    logger = logging.Logger("edge_agent.test")
+    logger.addHandler(handler)
+    logger.warning("%s", "device meter is down", extra={"DEVICE": "meter", "UNIT_ID": "1"})
+    ((message, fields),) = sent
+    assert message == "device meter is down"
+    assert fields["SYSLOG_IDENTIFIER"] == "edge-agent"
+    assert (fields["DEVICE"], fields["UNIT_ID"], fields["PRIORITY"]) == ("meter", "1", "4")
