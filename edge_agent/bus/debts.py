@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from edge_agent.bus.frames import byte_count
 from edge_agent.bus.outcomes import BadCause, BadFrame, DeviceException, NoReply, Outcome, ReadRequest, Values
+from edge_agent.bus.planner import allowed, limits
 from edge_agent.model import NS, MonoNs, PointDef, Quirks
 
 FORGET_NS = 30 * NS
@@ -111,19 +112,10 @@ def _longer(request: ReadRequest, quirks: Quirks) -> list[list[ReadRequest]]:
     if quirks.on_illegal_address == "stop":
         return []
     step = 8 if request.area.is_bits else 1
-    limit = quirks.max_read_bits if request.area.is_bits else quirks.max_read_words
+    limit, _ = limits(request.area, quirks)
     if request.count + step > limit or (request.area, request.address) in quirks.read_alone:
         return []
-    wider = []
-    if request.address + request.count + step <= 0x10000:
-        wider.append(replace(request, count=request.count + step))
+    wider = [replace(request, count=request.count + step)]
     if request.address >= step:
         wider.append(replace(request, address=request.address - step, count=request.count + step))
-    return [[way] for way in wider if _allowed(way, quirks)]
-
-
-def _allowed(request: ReadRequest, quirks: Quirks) -> bool:
-    first, last = request.address, request.address + request.count - 1
-    if any(area is request.area and low <= last and first <= high for area, low, high in quirks.forbidden):
-        return False
-    return not any(area is request.area and first < at <= last for area, at in quirks.barriers)
+    return [[way] for way in wider if allowed(way.area, way.address, way.address + way.count, quirks)]
