@@ -1,7 +1,6 @@
 """A TCP connection that fails in one way and never blocks beyond its bound.
 
-Owns connecting, name resolution included, and the waits on the socket. Must not know what the bytes
-mean.
+Owns connecting and the waits on the socket. Must not know what the bytes mean.
 """
 
 from __future__ import annotations
@@ -11,23 +10,18 @@ import errno
 import os
 import select
 import socket
-import threading
-from typing import Any
 
 from edge_agent.bus.line import SLICE_NS, Stopped
+from edge_agent.bus.resolver import Resolver
 from edge_agent.clock import Clock
 from edge_agent.errors import PortError
 from edge_agent.model import NS, MonoNs, TcpLink
 
 _CONNECT_NS = 3 * NS
-_RESOLVE_NS = 5 * NS
 _UNACKED_MS = 10_000
 """A peer whose kernel acknowledges nothing for so long has gone: without this a connection to a
 machine that lost its power looks open for a quarter of an hour."""
 _MISSING = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENETDOWN)
-
-
-_Address = tuple[socket.AddressFamily, Any]
 
 
 class SocketPort:
@@ -72,10 +66,10 @@ class SocketPort:
 _HINT_LOST = "does the device allow another client? some allow one connection only"
 
 
-def connect(link: TcpLink, clock: Clock, stopped: Stopped) -> SocketPort:
+def connect(link: TcpLink, resolver: Resolver, clock: Clock, stopped: Stopped) -> SocketPort:
     """Connect within a few seconds. Raises PortError."""
     name = f"{link.host}:{link.port}"
-    family, address = _resolve(link, name, clock, stopped)
+    family, address = resolver.address()
     connection = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
     try:
         _finish(connection, connection.connect_ex(address), name, clock, stopped)
@@ -103,43 +97,6 @@ def _finish(connection: socket.socket, code: int, name: str, clock: Clock, stopp
     code = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if code:
         raise _refused(name, code)
-
-
-def _resolve(link: TcpLink, name: str, clock: Clock, stopped: Stopped) -> _Address:
-    """The resolver may hang for half a minute on a dead name server, so it does so in a thread of its
-    own, which nobody waits for longer than the bound."""
-    found: list[_Address] = []
-    failed: list[OSError] = []
-
-    def look_up() -> None:
-        try:
-            first = socket.getaddrinfo(link.host, link.port, type=socket.SOCK_STREAM)[0]
-            found.append((first[0], first[4]))
-        except OSError as error:
-            failed.append(error)
-
-    if _is_numeric(link.host):
-        look_up()
-    else:
-        thread = threading.Thread(target=look_up, name="resolve", daemon=True)
-        thread.start()
-        give_up = clock.mono_ns() + _RESOLVE_NS
-        while thread.is_alive() and clock.mono_ns() < give_up and not stopped():
-            thread.join(SLICE_NS / NS)
-    if found:
-        return found[0]
-    text = failed[0].strerror if failed else "the name server does not answer"
-    raise PortError(
-        f"{name}: unknown host: {text}", reason="missing", hint="check the name, or use the numeric address"
-    )
-
-
-def _is_numeric(host: str) -> bool:
-    for family in (socket.AF_INET, socket.AF_INET6):
-        with contextlib.suppress(OSError):
-            socket.inet_pton(family, host)
-            return True
-    return False
 
 
 def _refused(name: str, code: int) -> PortError:

@@ -23,6 +23,7 @@ from edge_agent.bus.outcomes import (
     ReadRequest,
     Values,
 )
+from edge_agent.bus.resolver import Resolver
 from edge_agent.bus.socket_port import SocketPort, connect
 from edge_agent.bus.tracing import Tracer
 from edge_agent.clock import Clock
@@ -43,6 +44,7 @@ class TcpLine:
         tracer: Tracer | None = None,
     ) -> None:
         self._link = link
+        self._resolver = Resolver(link, clock, stopped)
         self._clock = clock
         self._stopped = stopped
         self._tracer = tracer
@@ -63,7 +65,7 @@ class TcpLine:
         if self._port is not None:
             return
         try:
-            self._port = connect(self._link, self._clock, self._stopped)
+            self._port = connect(self._link, self._resolver, self._clock, self._stopped)
         except PortError as error:
             self.fault = error
             raise
