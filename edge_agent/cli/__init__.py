@@ -6,10 +6,12 @@ Exit status: 0 done, 1 failed, 2 the input is wrong. Errors go to stderr with a 
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from edge_agent import __version__
 from edge_agent.errors import EdgeAgentError, InputError
@@ -28,6 +30,9 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of `edge-agent`. Returns the exit status."""
+    if sys.stdout is None:
+        # Started with a closed stdout: there is nobody to tell, which is no reason to fail.
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 (it stays open as long as we run)
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     parser = _parser(arguments)
     options = parser.parse_args(arguments)
@@ -48,12 +53,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"edge-agent: error: {error}", file=sys.stderr)
         return error.exit_status
     except BrokenPipeError:
-        # The reader of our output (head, less) has gone; point stdout elsewhere so that the
-        # interpreter's own flush at exit does not complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        # The reader of our output (head, less) has gone.
+        return _give_up_stdout()
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise
+        print(f"edge-agent: error: cannot write: {error}", file=sys.stderr)
+        return _give_up_stdout()
     except KeyboardInterrupt:
         return 130
+
+
+def _give_up_stdout() -> int:
+    """Point stdout elsewhere, so that the interpreter's own flush at exit does not complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:

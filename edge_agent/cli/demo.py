@@ -9,6 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
+from edge_agent.cli._seconds import seconds
 from edge_agent.clock import SystemClock
 from edge_agent.demo import broker, plant
 from edge_agent.demo.session import Outcome, Session
@@ -26,7 +27,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         " arrives at a receiver. Everything it writes stays in one folder. Needs mosquitto or amqtt.",
     )
     parser.add_argument(
-        "--seconds", type=float, metavar="N", help="end by itself N s after the agent's start"
+        "--seconds", type=seconds, metavar="N", help="end by itself N s after the agent's start"
     )
     parser.add_argument("--dir", type=Path, default=Path("demo-run"), help="folder (default: %(default)s)")
     parser.set_defaults(run=run)

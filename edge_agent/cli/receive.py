@@ -6,6 +6,7 @@ import argparse
 import socket
 from typing import TYPE_CHECKING
 
+from edge_agent.cli._seconds import seconds
 from edge_agent.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="under which the broker keeps messages for this receiver",
     )
     add("--state", default="", metavar="FILE", help="remember dictionaries and what was seen over restarts")
-    add("--seconds", type=float, default=0.0, help="end after this time")
+    add("--seconds", type=seconds, default=0.0, help="end after this time")
     add("--protocol", choices=("auto", "5", "3.1.1"), default="auto", help="MQTT version")
     add("--username", default="", help="user name at the broker")
     add("--password-file", default="", metavar="FILE", help="file with the password")

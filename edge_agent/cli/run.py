@@ -33,6 +33,11 @@ def run(options: argparse.Namespace) -> int:
     site = load_site(options.config)
     _check_trace(options.trace, [bus.name for bus in site.buses])
 
+    # Before there is anything to end: what is built from here on ends in order, however early it is asked.
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+
     # Only now: a wrong configuration is said without loading the rest.
     from edge_agent.daemon.agent import Agent, Options
     from edge_agent.daemon.tracer import Tracer
@@ -46,9 +51,6 @@ def run(options: argparse.Namespace) -> int:
         ),
         clock,
     )
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     return agent.run(stop)
 
 

@@ -11,6 +11,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge_agent.cli._seconds import seconds
+
 if TYPE_CHECKING:
     from edge_agent.simulator import SimDevice, SimulatedLine, SimulatedTcp
     from edge_agent.simulator.faults import Fault
@@ -38,7 +40,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--log", type=Path, metavar="FILE", help="every value served, as JSON lines")
     add("--fault", action="append", default=[], metavar="DEVICE=KIND[:ARGS]", help="a fault from the start")
     add("--control", type=Path, metavar="FILE", help="faults from a file, read again when it changes")
-    add("--seconds", type=float, metavar="N", help="end by itself after so long")
+    add("--seconds", type=seconds, metavar="N", help="end by itself after so long")
     add("--seed", type=int, default=1, metavar="N", help="of all noise and chance (default 1)")
     add("--json", action="store_true", help="one JSON object a line")
     parser.set_defaults(run=run)

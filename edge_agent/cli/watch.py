@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from edge_agent.cli import _view
+from edge_agent.cli._seconds import seconds
 from edge_agent.clock import SystemClock
 from edge_agent.daemon import status
 from edge_agent.model import NS, MonoNs
@@ -23,7 +24,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Shows devices and values of a running agent, again and again. Ctrl-C ends it.",
     )
     parser.add_argument("--socket", type=Path, help="status socket (default: $EDGE_AGENT_SOCKET or /run)")
-    parser.add_argument("--interval", type=float, default=1.0, metavar="S", help="seconds between looks")
+    parser.add_argument("--interval", type=seconds, default=1.0, metavar="S", help="seconds between looks")
     parser.add_argument("--count", type=int, default=0, metavar="N", help="end after N looks")
     parser.add_argument("--json", action="store_true", help="one JSON snapshot a line instead of a table")
     parser.set_defaults(run=run)

@@ -45,6 +45,24 @@ def test_a_reader_that_leaves_is_no_traceback(tmp_path) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("redirection", [">&-", "> /dev/full"])
+def test_an_output_that_takes_nothing_is_no_traceback(redirection: str) -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m edge_agent {redirection}", shell=True, capture_output=True, text=True
+    )
+    assert done.returncode in (1, 2)
+    assert "Traceback" not in done.stderr and "Exception" not in done.stderr
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "1e400", "-1", "soon", ""])
+@pytest.mark.parametrize("command", ["receive --url mqtt://127.0.0.1 --seconds", "demo --seconds"])
+def test_a_time_that_is_none_is_an_input_error(command: str, text: str, capsys) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([*command.split(), text])
+    assert end.value.code == 2
+    assert "no number of seconds" in capsys.readouterr().err or text == "-1"
+
+
 def test_one_command_does_not_load_the_others() -> None:
     code = (
         "import sys; from edge_agent.cli import main\n"
