@@ -73,7 +73,7 @@ def test_under_systemd_logs_go_to_the_journal_with_their_fields(monkeypatch, tmp
         handler = systemd._journal_handler()
     assert handler is not None
     sent: list[tuple[str, dict[str, object]]] = []
-    monkeypatch.setattr(handler, "send", lambda message, **fields: sent.append((message, fields)))
+    monkeypatch.setattr(handler, "send", lambda MESSAGE, **fields: sent.append((MESSAGE, fields)))
     logger = logging.Logger("edge_agent.test")
     logger.addHandler(handler)
     logger.warning("%s", "device meter is down", extra={"DEVICE": "meter", "UNIT_ID": "1"})
