@@ -53,7 +53,11 @@ class Dial:
         self.thread = threading.Thread(
             target=self._run, args=(address, login, timeout_s), name="uplink-dial", daemon=True
         )
-        self.thread.start()
+        try:
+            self.thread.start()
+        except RuntimeError:
+            os.close(self.ready_fd)
+            raise
 
     @property
     def result(self) -> Dialled | Failure | None:
@@ -106,7 +110,11 @@ class Dialer:
                     "is the name server reachable?",
                 )
             self._hanging = None
-        return Dial(address, login, timeout_s)
+        try:
+            return Dial(address, login, timeout_s)
+        except (OSError, RuntimeError) as error:
+            # No descriptor or no thread to be had: the attempt fails, not the agent.
+            return Failure(Cause.LOST, f"cannot begin to connect: {error}", "too many open files?")
 
     def give_up(self, dial: Dial, started: MonoNs) -> None:
         dial.abandon()
