@@ -3,12 +3,12 @@
 Pure, one per device. Closed: the device is polled as planned. After three silent polls in a row it
 opens: its points are bad at their periods, as its last outcome says, without any request, and one cheap
 request probes it after 1 s, 2 s, 4 s, at most every 10 s. The first valid reply closes it; an
-exception is a reply.
+exception is a reply, unless a gateway says by it that nobody answered (10 and 11).
 """
 
 from __future__ import annotations
 
-from edge_agent.bus.outcomes import BadCause, BadFrame, DeviceException, NoReply, Outcome, Values
+from edge_agent.bus.outcomes import BadCause, BadFrame, DeviceException, NoReply, Outcome, is_alive
 from edge_agent.model import NS, MonoNs
 
 SILENT_POLLS = 3
@@ -24,7 +24,7 @@ def is_silent(outcome: Outcome) -> bool:
         if outcome.cause in (BadCause.CRC, BadCause.SHORT):
             return False
         return outcome.cause is not BadCause.GARBAGE or outcome.heard < _LEAST_REPLY
-    return isinstance(outcome, NoReply)
+    return isinstance(outcome, NoReply | DeviceException)
 
 
 class Breaker:
@@ -46,7 +46,7 @@ class Breaker:
 
     def note(self, outcome: Outcome, now: MonoNs) -> bool:
         """One poll's or probe's outcome. True when the device is back after having been away."""
-        if isinstance(outcome, Values | DeviceException):
+        if is_alive(outcome):
             back = self.is_open
             self.is_open = False
             self.silent = 0

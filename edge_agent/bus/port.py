@@ -107,6 +107,9 @@ class SerialPort:
         return int(struct.unpack("i", answer)[0])
 
     def close(self) -> None:
+        # A close waits up to half a minute for bytes a stopped line does not take: they are thrown away.
+        with contextlib.suppress(*_FOREIGN):
+            termios.tcflush(self._fd, termios.TCOFLUSH)
         # The lock goes with the descriptor; pyserial's close may raise on an adapter that has gone.
         with contextlib.suppress(*_FOREIGN):
             self._serial.close()

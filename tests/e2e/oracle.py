@@ -103,28 +103,21 @@ def _had_to_arrive(t_wall: int, runs: Sequence[Run]) -> bool:
 
 
 def undeclared_gaps(objects: Iterable[Object], runs: Sequence[Run]) -> list[str]:
-    """Gaps that are not those of a kill, or are longer than the time down and two seconds."""
-    pauses = list(pairwise(runs))
+    """Gaps that are not those of a pause between two runs, or that are longer than the time in which
+    nothing was observed (from a run's end to where the next one observes) and two seconds."""
     wrong = []
     for item in objects:
         if item["kind"] != "gap":
             continue
-        for before, after in pauses:
-            longest_ns = after.started - before.ended + 2 * NS
-            # A summary stream is certain only to its last closed window; the samples count here.
-            if item["t0"] * NS <= before.ended + NS and item["t1"] * NS >= after.started:
-                length_ns = (item["t1"] - item["t0"]) * NS
-                # From the process's start to its first observation is time down as well.
-                if length_ns > longest_ns + START_NS:
-                    wrong.append(f"{item}: {length_ns / NS:.2f} s, down {longest_ns / NS:.2f} s")
+        t0, t1 = item["t0"] * NS, item["t1"] * NS
+        for before, after in pairwise(runs):
+            if after.started <= t1 <= after.ended and t0 <= before.ended + NS // 10:
+                if t0 < before.ended - BEFORE_KILL_NS:
+                    wrong.append(f"{item}: begins {(before.ended - t0) / NS:.2f} s before the end")
                 break
         else:
-            wrong.append(f"{item}: belongs to no kill")
+            wrong.append(f"{item}: belongs to no pause")
     return wrong
-
-
-START_NS = NS
-"""Of a process on a busy test machine: until its first record it is down as well."""
 
 
 def polls_made(site: Site, entries: Sequence[Entry], runs: Sequence[Run]) -> float:
@@ -137,24 +130,59 @@ def polls_made(site: Site, entries: Sequence[Entry], runs: Sequence[Run]) -> flo
             times = [s.t_wall for s in log.samples(entries, point, device.unit_id)]
             for run in runs:
                 own = [t for t in times if run.started <= t <= run.ended]
-                if own:
-                    made += len(own)
-                    planned += 1 + (run.ended - own[0]) // point.poll_ns
+                # Planned is from the first poll on; a process needs up to a second to get there.
+                begin = own[0] if own else run.started + NS
+                made += len(own)
+                planned += max(0, 1 + (run.ended - begin) // point.poll_ns)
     return made / planned if planned else 0.0
 
 
-def alarm_states(objects: Iterable[Object]) -> dict[str, str]:
-    """The last state the receiver knows of every alarm."""
-    return {item["name"]: item["state"] for item in objects if item["kind"] == "alarm"}
+def alarm_changes(objects: Iterable[Object], name: str) -> list[tuple[int, bool]]:
+    """(time in ns, active) of each change the receiver was told of; repeated states change nothing."""
+    changes: list[tuple[int, bool]] = []
+    for item in sorted((i for i in objects if i["kind"] == "alarm" and i["name"] == name), key=_time):
+        active = item["state"] == "active"
+        if active != (changes[-1][1] if changes else False):
+            changes.append((round(item["t"] * NS), active))
+    return changes
 
 
-def alarm_truth(site: Site, entries: Sequence[Entry]) -> dict[str, str]:
-    """The state each alarm without delays must have after everything that was served."""
-    points = {point.key: (point, device.unit_id) for device in site.devices for point in device.points}
-    truth = {}
-    for alarm in site.alarms:
-        point, unit_id = points[f"{alarm.device}.{alarm.point}"]
-        values = list(log.samples(entries, point, unit_id))
-        spells = above(values, point, alarm.high, alarm.deadband)
-        truth[alarm.name] = "active" if spells and spells[-1].over is None else "normal"
-    return truth
+def _time(item: Object) -> float:
+    t: float = item["t"]
+    return t
+
+
+def alarm_truth(site: Site, entries: Sequence[Entry], name: str) -> list[tuple[int, bool]]:
+    """(wall time in ns, active) of each change of an `above` alarm without delays, by what was served."""
+    alarm = next(alarm for alarm in site.alarms if alarm.name == name)
+    point, unit_id = next(
+        (point, device.unit_id)
+        for device in site.devices
+        for point in device.points
+        if (device.name, point.name) == (alarm.device, alarm.point)
+    )
+    values = list(log.samples(entries, point, unit_id))
+    walls = {value.t_mono: value.t_wall for value in values}
+    changes: list[tuple[int, bool]] = []
+    for spell in above(values, point, alarm.high, alarm.deadband):
+        changes.append((walls[spell.first], True))
+        if spell.over is not None:
+            changes.append((walls[spell.over], False))
+    return changes
+
+
+def alarm_errors(site: Site, entries: Sequence[Entry], objects: Iterable[Object], name: str) -> list[str]:
+    """Changes that were not true at their time, and a last state that is not the last true one.
+
+    A change that fell into a pause of the agent may be told late, or be over before it could be told."""
+    truth, told = alarm_truth(site, entries, name), alarm_changes(objects, name)
+    wrong = []
+    for t, active in told:
+        states = [state for when, state in truth if when <= t + SAME_TIME_NS // 10]
+        if (states[-1] if states else False) != active:
+            wrong.append(f"{name} told {'active' if active else 'normal'} at {t / NS:.3f}")
+    last_told = told[-1][1] if told else False
+    last_true = truth[-1][1] if truth else False
+    if last_told != last_true:
+        wrong.append(f"{name} ends as {last_told}, but is {last_true}")
+    return wrong

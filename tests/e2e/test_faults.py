@@ -118,6 +118,8 @@ def judge(rig: Rig, name: str, begin: float, end: float) -> None:
         assert not verdict.lost, (name, verdict.lost[:3])
     else:
         assert set(during) <= EXPECTED[FaultKind(name)], (name, during)
+        # Only floats can say that there is no value: one point of three.
+        assert FaultKind(name) is not FaultKind.NO_VALUE or during["invalid"] * 4 > during.total()
         if EXPECTED[FaultKind(name)] == {"good"}:
             assert not verdict.lost, (name, verdict.lost[:3])
     assert set(after) == {"good"}, (name, after)
