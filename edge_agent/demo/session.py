@@ -88,9 +88,10 @@ class Session:
 
     def _listen(self, stream: TextIO) -> None:
         """In a thread of its own: a pipe cannot be waited for together with a queue."""
-        for line in stream:
-            with suppress(ValueError):
-                self._events.put(json.loads(line))
+        with stream:
+            for line in stream:
+                with suppress(ValueError):
+                    self._events.put(json.loads(line))
         self._events.put(None)
 
     def _watch(self, children: Children, end: MonoNs | None, stop: threading.Event) -> None:

@@ -105,11 +105,10 @@ class Rig:
 
     # --- processes ------------------------------------------------------------------------------
 
-    def start_agent(self) -> None:
+    def start_agent(self, *options: str) -> None:
         self._started = time.time_ns()
-        self._agent = self._spawn(
-            "agent", "run", "--config", str(self.config_path), "--socket", str(self.socket)
-        )
+        where = ("--config", str(self.config_path), "--socket", str(self.socket))
+        self._agent = self._spawn("agent", "run", *where, *options)
 
     def kill_agent(self) -> None:
         """SIGKILL: nothing is said, nothing is flushed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -210,3 +211,23 @@ def test_a_wrong_configuration_ends_with_2_and_all_its_problems(tmp_path) -> Non
     )
     assert done.returncode == 2
     assert "agent.toml:" in done.stderr and "baud" in done.stderr and "unit" in done.stderr
+
+
+@needs_broker
+def test_a_bus_is_traced_frame_by_frame_and_watched(rig) -> None:
+    rig.start_agent("--trace", "line")
+    rig.wait(lambda: rig.of_kind("sample"), what="samples")
+    command = [sys.executable, "-m", "edge_agent", "watch", "--socket", rig.socket, "--count", "2"]
+    watched = subprocess.run([*command, "--interval", "0.2"], capture_output=True, text=True, timeout=30)
+    assert watched.returncode == 0, watched.stderr
+    assert watched.stdout.count("QUALITY") == 2 and "b.level" in watched.stdout
+    lines = subprocess.run(
+        [*command, "--json"], capture_output=True, text=True, timeout=30
+    ).stdout.splitlines()
+    assert [json.loads(line)["agent"]["id"] for line in lines] == ["gateway", "gateway"]
+    rig.finish()
+    traced = (rig.folder / "agent.out").read_text().splitlines()
+    requests = [line for line in traced if "-> 01 03 00 00" in line]
+    replies = [line for line in traced if "<- 01 03" in line]
+    assert requests and "unit 1 read holding" in requests[0] and "gap" in requests[0]
+    assert replies and "[ok" in replies[0]
