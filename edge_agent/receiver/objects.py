@@ -6,7 +6,7 @@ Every object has `kind`, `site`, `agent`, `stream`, `epoch` (hex) and `seq`. Tim
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from edge_agent.model import NS, Quality, WallNs
@@ -15,6 +15,7 @@ from edge_agent.receiver.continuity import Source
 from edge_agent.records.bodies import Alarm
 from edge_agent.records.decode import Record, SampleRow, SampleRows, SummaryRow, SummaryRows
 from edge_agent.records.events import Birth, ClockSet, Gap, Start, Stop
+from edge_agent.records.values import SAMPLE, SUMMARY
 
 Object = dict[str, Any]
 
@@ -152,9 +153,13 @@ def _start(start: Start, t: float | None) -> Object:
 
 
 def _interruptions(start: Start, t1: float | None) -> Iterator[Object]:
-    """Per stream, the time the run before did not observe: from where it is certain to this START."""
+    """Per stream, the time the run before did not observe: from where it is certain to this START. Where
+    that is unknown, because nothing of what it observed is durable, the time it begins is None."""
     previous = start.previous
-    for stream, certain_ns in previous.certain.items():
+    certain: Mapping[str, WallNs | None] = previous.certain
+    if previous.epoch and not previous.clean and not certain:
+        certain = dict.fromkeys((SAMPLE, SUMMARY))
+    for stream, certain_ns in certain.items():
         yield {
             "kind": "gap",
             "reason": "stopped" if previous.clean else "interrupted",

@@ -87,7 +87,21 @@ def test_hostile_values_and_names_stay_one_printable_line(value: float, name: st
     item = next(item for item in _objects(agent) if item["kind"] == "sample")
     words = text.line(item | {"device": name + "\x1b[2J\n", "value": value, "t": value})
     assert words.isprintable()
-    assert text.line({"kind": name, "site": name, "agent": name, "t": name}).isprintable()
+    assert text.line({"kind": f"x{name}", "site": name, "agent": name, "t": name}).isprintable()
+
+
+def test_an_interruption_of_which_nothing_is_certain_is_a_gap_all_the_same() -> None:
+    lost = FakeAgent(small_site(), A, Recovery(epoch=B, last={"event": 1}))
+    gaps = [item for item in _objects(lost) if item["kind"] == "gap"]
+    assert [(gap["lost_stream"], gap["lost_epoch"], gap["t0"]) for gap in gaps] == [
+        ("sample", B.hex(), None),
+        ("summary", B.hex(), None),
+    ]
+    assert all("not observed ? to" in text.line(gap) for gap in gaps)
+    for nothing_lost in (Recovery(), Recovery(epoch=B, last={"event": 2}, clean=True)):
+        assert not [
+            item for item in _objects(FakeAgent(small_site(), A, nothing_lost)) if item["kind"] == "gap"
+        ]
 
 
 def test_values_that_json_does_not_know_are_none() -> None:
