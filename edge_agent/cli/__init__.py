@@ -36,11 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     parser = _parser(arguments)
     options = parser.parse_args(arguments)
-    if not hasattr(options, "run"):
-        parser.print_help()
-        return 2
     try:
-        status: int = options.run(options)
+        status = _run(parser, options)
         sys.stdout.flush()
         return status
     except InputError as error:
@@ -62,6 +59,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _give_up_stdout()
     except KeyboardInterrupt:
         return 130
+
+
+def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    if not hasattr(options, "run"):
+        parser.print_help()
+        return 2
+    status: int = options.run(options)
+    return status
 
 
 def _give_up_stdout() -> int:

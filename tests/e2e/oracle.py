@@ -24,7 +24,10 @@ BEFORE_KILL_NS = 2 * NS
 """What was served within this time before a kill may be lost, and must then be declared."""
 
 
-@dataclass(frozen=True, slots=True)
+MOST_DECLARED = 0.01
+
+
+@dataclass(slots=True)
 class Verdict:
     served: int
     received: int
@@ -33,6 +36,14 @@ class Verdict:
     doubled: list[str]
     foreign: list[str]
     """Received, but never served at that time for that point."""
+    declared: int
+    """Served, and told by the agent to have been bad at that time: on a busy test machine the simulator
+    may answer later than the agent waits. Kept below `MOST_DECLARED` by the tests."""
+
+    def good(self) -> bool:
+        return (
+            not (self.lost or self.doubled or self.foreign) and self.declared <= MOST_DECLARED * self.served
+        )
 
 
 def samples(
@@ -43,18 +54,23 @@ def samples(
     devices = tuple(devices)
     names = {device.name for device in devices}
     received: dict[tuple[str, str], list[tuple[int, Any]]] = defaultdict(list)
+    bad: dict[tuple[str, str], list[int]] = defaultdict(list)
     for item in objects:
-        if item["kind"] == "sample" and item["quality"] == "good" and item["device"] in names:
-            received[item["device"], item["point"]].append((round(item["t"] * NS), item["value"]))
-    verdict = Verdict(0, sum(map(len, received.values())), [], [], [])
-    served_total = 0
+        if item["kind"] == "sample" and item["device"] in names:
+            key, t = (item["device"], item["point"]), round(item["t"] * NS)
+            if item["quality"] == "good":
+                received[key].append((t, item["value"]))
+            else:
+                bad[key].append(t)
+    verdict = Verdict(0, sum(map(len, received.values())), [], [], [], 0)
     for device in devices:
         for point in device.points:
             if point.send is Send.SAMPLES:
-                got = received.pop((device.name, point.name), [])
-                served_total += _one_point(point, device.unit_id, entries, got, runs, verdict)
+                key = (device.name, point.name)
+                got = received.pop(key, [])
+                _one_point(point, device.unit_id, entries, got, bad[key], runs, verdict)
     verdict.foreign.extend(f"{key}: no such point" for key in received)
-    return Verdict(served_total, verdict.received, verdict.lost, verdict.doubled, verdict.foreign)
+    return verdict
 
 
 def _one_point(
@@ -62,9 +78,10 @@ def _one_point(
     unit_id: int,
     entries: Sequence[Entry],
     got: list[tuple[int, Any]],
+    bad: list[int],
     runs: Sequence[Run],
     verdict: Verdict,
-) -> int:
+) -> None:
     served = [(s.t_wall, value_of(point, s.words)) for s in log.samples(entries, point, unit_id)]
     by_value: dict[Any, list[int]] = defaultdict(list)
     for t_wall, value in served:
@@ -82,9 +99,14 @@ def _one_point(
         else:
             taken[value, _nearest(free, t)] += 1
     for t_wall, value in served:
-        if not taken[value, t_wall] and _had_to_arrive(t_wall, runs):
+        if taken[value, t_wall] or not _had_to_arrive(t_wall, runs):
+            continue
+        if excuse := [t for t in bad if abs(t - t_wall) <= SAME_TIME_NS]:
+            bad.remove(_nearest(excuse, t_wall))
+            verdict.declared += 1
+        else:
             verdict.lost.append(f"{point.key} = {value} served at {t_wall / NS:.3f}")
-    return len(served)
+    verdict.served += len(served)
 
 
 def _nearest(times: list[int], t: int) -> int:
@@ -108,6 +130,9 @@ def undeclared_gaps(objects: Iterable[Object], runs: Sequence[Run]) -> list[str]
     wrong = []
     for item in objects:
         if item["kind"] != "gap":
+            continue
+        if item["t0"] is None:
+            wrong.append(f"{item}: nothing of the run before is certain")
             continue
         t0, t1 = item["t0"] * NS, item["t1"] * NS
         for before, after in pairwise(runs):

@@ -93,11 +93,13 @@ def judge(rig: Rig, kills: int) -> None:
     entries, objects = rig.served(), rig.objects
     verdict = oracle.samples(rig.site.devices, entries, objects, rig.runs)
     share = oracle.polls_made(rig.site, entries, rig.runs)
-    print(f"served {verdict.served}, received {verdict.received}, polls made {share:.1%}, {end}")
+    print(f"served {verdict.served}, received {verdict.received}, bad {verdict.declared}, {end}")
+    print(f"polls made {share:.1%}")
     assert verdict.served > 100 * kills
     assert not verdict.foreign, verdict.foreign[:5]
     assert not verdict.doubled, verdict.doubled[:5]
     assert not verdict.lost, (len(verdict.lost), verdict.lost[:5])
+    assert verdict.good(), verdict.declared
     assert not (wrong := oracle.undeclared_gaps(objects, rig.runs)), wrong[:5]
     assert len({item["epoch"] for item in objects if item["kind"] == "gap"}) == kills
     assert end["missing"] == 0

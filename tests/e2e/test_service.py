@@ -56,7 +56,7 @@ def test_sigterm_closes_the_window_says_offline_and_exits_0(rig) -> None:
     assert rig.of_kind("stop")[-1]["reason"] == "stopped"
     assert rig.of_kind("status")[-1]["state"] == "offline"
     verdict = oracle.samples(rig.site.devices, rig.served(), rig.objects, rig.runs)
-    assert not verdict.lost and not verdict.foreign and not verdict.doubled
+    assert verdict.good(), verdict
     # The open window of the last moments was closed before its time, not dropped.
     flow = [item for item in rig.of_kind("summary") if item["point"] == "flow"]
     counted = sum(item["count"] for item in flow)
@@ -137,7 +137,7 @@ def test_a_changed_order_of_points_decodes_each_half_with_its_own_dictionary(rig
     assert len(births) == 2
     verdict = oracle.samples(rig.site.devices, rig.served(), rig.objects, rig.runs)
     assert verdict.received > 50
-    assert not verdict.foreign and not verdict.doubled and not verdict.lost
+    assert verdict.good(), verdict
 
 
 def test_readiness_and_the_watchdog_reach_the_service_manager(tmp_path) -> None:
