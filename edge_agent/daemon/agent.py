@@ -25,7 +25,7 @@ from edge_agent.daemon import systemd
 from edge_agent.daemon.chronicle import Chronicle, Look
 from edge_agent.daemon.intake import Intake
 from edge_agent.daemon.pipeline import Pipeline
-from edge_agent.daemon.snapshot import Snapshots
+from edge_agent.daemon.snapshot import Snapshots, Sources
 from edge_agent.daemon.status import StatusServer
 from edge_agent.daemon.supervisor import WatchdogFeeder, trouble
 from edge_agent.daemon.threads import Worker, stop_together
@@ -74,50 +74,24 @@ class Agent:
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         self._site = site
         self._clock = clock
-        self._counters = counters = Counters()
+        self._counters = Counters()
         self._chronicle = Chronicle()
         self.problems: list[str] = []
-        epoch = secrets.token_bytes(EPOCH_BYTES)
-        self._spool = Spool(Path(site.spool.path), epoch, limits=Limits.of(site.spool), counters=counters)
+        self._epoch = secrets.token_bytes(EPOCH_BYTES)
+        limits = Limits.of(site.spool)
+        self._spool = Spool(Path(site.spool.path), self._epoch, limits=limits, counters=self._counters)
         functions = self._kernels()
-        stage = Stage.build(
-            site, FIRST_GENERATION, functions, clock.mono_ns(), clock.wall_ns(), counters=counters
-        )
-        snapshots = Snapshots(self, site, epoch, functions.mode, stage, clock, counters)
-        self._intake = Intake(clock, counters)
-        self._sender = Sender(
-            site,
-            SpoolOutbox(self._spool),
-            clock,
-            counters,
-            stage.known_alarm_states,
-            snapshots.health,
-        )
-        self._buses = [self._bus(index, options) for index in range(len(site.buses))]
-        self._pipeline = Pipeline(
-            stage=stage,
-            writer=RecordWriter(site, epoch, boot_id=boot_id(), counters=counters),
-            intake=self._intake,
-            submit=self._store,
-            alarm_changed=self._sender.alarm_changed,
-            settled=self._settled,
-            clock=clock,
-            flush_ns=site.spool.commit_ns,
-        )
-        self._spool_writer = SpoolWriter(
-            self._spool,
-            clock,
-            counters,
-            commit_ns=site.spool.commit_ns,
-            on_new=self._sender.wake,
-            on_losses=self._pipeline.lost,
-        )
+        now = clock.mono_ns(), clock.wall_ns()
+        self._stage = Stage.build(site, FIRST_GENERATION, functions, *now, counters=self._counters)
+        snapshots = self._snapshots(functions.mode)
+        self._sender = self._make_sender(snapshots)
+        self._intake = Intake(clock, self._counters)
+        self._buses = [self._bus(index, options.tracer) for index in range(len(site.buses))]
+        self._pipeline = self._make_pipeline()
+        self._spool_writer = self._make_spool_writer()
         self._pipeline.open(self._spool.recovery)
         self._status = StatusServer(options.socket, snapshots.take, clock)
-        self._workers = self._make_workers()
-        if options.tracer is not None:
-            tracer = options.tracer
-            self._workers["trace"] = Worker("trace", tracer.run, tracer.heartbeat, counters)
+        self._workers = self._make_workers(options.tracer)
 
     # --- parts ----------------------------------------------------------------------------------
 
@@ -133,11 +107,48 @@ class Agent:
             self.problems.append(f"kernels run as plain Python: {str(error).splitlines()[0]}")
             return kernels.load("python")
 
-    def _bus(self, index: int, options: Options) -> BusWorker:
-        tracer = options.tracer
+    def _bus(self, index: int, tracer: Tracer | None) -> BusWorker:
         trace = tracer.take if tracer is not None and self._site.buses[index].name == tracer.bus else None
         return BusWorker(
             self._site, index, FIRST_GENERATION, self._intake.put, self._clock, self._counters, trace
+        )
+
+    def _snapshots(self, kernel_mode: str) -> Snapshots:
+        sources = Sources(
+            buses=lambda: [bus.snapshot() for bus in self._buses],
+            points=self._stage.latest,
+            alarms=self._stage.alarm_states,
+            spool=self._spool.stats,
+            uplink=lambda: dict(self._sender.snapshot()),
+            problems=self.trouble,
+        )
+        return Snapshots(self._site, self._epoch, kernel_mode, sources, self._clock, self._counters)
+
+    def _make_sender(self, snapshots: Snapshots) -> Sender:
+        outbox, alarms = SpoolOutbox(self._spool), self._stage.known_alarm_states
+        return Sender(self._site, outbox, self._clock, self._counters, alarms, snapshots.health)
+
+    def _make_pipeline(self) -> Pipeline:
+        writer = RecordWriter(self._site, self._epoch, boot_id=boot_id(), counters=self._counters)
+        return Pipeline(
+            stage=self._stage,
+            writer=writer,
+            intake=self._intake,
+            submit=self._store,
+            alarm_changed=self._sender.alarm_changed,
+            settled=self._settled,
+            clock=self._clock,
+            flush_ns=self._site.spool.commit_ns,
+        )
+
+    def _make_spool_writer(self) -> SpoolWriter:
+        return SpoolWriter(
+            self._spool,
+            self._clock,
+            self._counters,
+            commit_ns=self._site.spool.commit_ns,
+            on_new=self._sender.wake,
+            on_losses=self._pipeline.lost,
         )
 
     def _store(self, items: Sequence[Item]) -> None:
@@ -146,25 +157,21 @@ class Agent:
     def _settled(self) -> MonoNs:
         return min((bus.settled() for bus in self._buses), default=self._clock.mono_ns())
 
-    def _make_workers(self) -> dict[str, Worker]:
+    def _make_workers(self, tracer: Tracer | None) -> dict[str, Worker]:
         counters = self._counters
         spool, sender, pipeline, status = self._spool_writer, self._sender, self._pipeline, self._status
-        return {
-            "status": Worker("status", status.run, status.heartbeat, counters, status.wake),
-            "uplink": Worker("uplink", sender.run, sender.heartbeat, counters, sender.wake),
-            "spool": Worker("spool", spool.run, spool.heartbeat, counters, spool.wake),
-            "pipeline": Worker("pipeline", pipeline.run, pipeline.heartbeat, counters, self._intake.wake),
-            **{
-                f"bus-{bus.bus.name}": Worker(f"bus-{bus.bus.name}", bus.run, bus.heartbeat, counters)
-                for bus in self._buses
-            },
-        }
+        workers = [
+            Worker("status", status.run, status.heartbeat, counters, status.wake),
+            Worker("uplink", sender.run, sender.heartbeat, counters, sender.wake),
+            Worker("spool", spool.run, spool.heartbeat, counters, spool.wake),
+            Worker("pipeline", pipeline.run, pipeline.heartbeat, counters, self._intake.wake),
+            *(Worker(f"bus-{bus.bus.name}", bus.run, bus.heartbeat, counters) for bus in self._buses),
+        ]
+        if tracer is not None:
+            workers.append(Worker("trace", tracer.run, tracer.heartbeat, counters))
+        return {worker.name: worker for worker in workers}
 
     # --- what the status shows ------------------------------------------------------------------
-
-    @property
-    def parts(self) -> tuple[Sequence[BusWorker], Spool, Sender]:
-        return self._buses, self._spool, self._sender
 
     def trouble(self) -> list[str]:
         """What is wrong now, for people: degraded parts and threads that are late."""
@@ -199,7 +206,7 @@ class Agent:
     def _look(self) -> Look:
         return Look(
             buses=tuple(bus.snapshot() for bus in self._buses),
-            alarms=tuple(self._pipeline.stage.known_alarm_states()),
+            alarms=tuple(self._stage.known_alarm_states()),
             problems=tuple(self.trouble()),
             lost=sum(value for name, _, value in self._counters if name == SPOOL_LOST.name),
         )
