@@ -34,6 +34,10 @@ _CRC_FROM = 6
 FRAME_BYTES = _FRAME.size
 CONTROL = 0
 _MARK, _HOLE = 0, 1
+MAX_NAMED = 1 << 53
+"""Position and seq that a name alone is believed: a million records a second for three centuries."""
+MAX_POSITION = 1 << 62
+"""And a header or frame whose CRC is right; far enough from what a header can hold to go on behind it."""
 _NAME = re.compile(r"(\d{20})-([0-9a-f]{1,16})-([0-9a-f]{16})\.(seg|gone)")
 
 
@@ -53,6 +57,10 @@ class Identity:
     @property
     def base(self) -> int:
         return self.first_position - self.first_seq
+
+    def is_possible(self, limit: int) -> bool:
+        """Whether a run can have begun a segment here."""
+        return 1 <= self.first_seq <= self.first_position <= limit
 
     @property
     def salt(self) -> int:
@@ -122,7 +130,7 @@ def encode_header(header: Header) -> bytes:
 
 
 def decode_header(data: bytes) -> Header | None:
-    """The header at the beginning of `data`; None if it is damaged or of another version."""
+    """The header at the beginning of `data`; None if it is damaged, impossible or of another version."""
     if len(data) < HEADER_BYTES or zlib.crc32(data[: _HEADER.size]) != int.from_bytes(
         data[_HEADER.size : HEADER_BYTES]
     ):
@@ -131,6 +139,8 @@ def decode_header(data: bytes) -> Header | None:
     if magic != _HEADER_MAGIC or version != VERSION or size != HEADER_BYTES:
         return None
     identity = Identity(stream.rstrip(b"\0").decode("ascii", "replace"), epoch, position, seq)
+    if not identity.is_possible(MAX_POSITION):
+        return None
     return Header(identity, dict_hash if any(dict_hash) else b"", until, made)
 
 
@@ -144,7 +154,8 @@ def parse_name(stream: str, name: str) -> Identity | None:
     match = _NAME.fullmatch(name)
     if match is None:
         return None
-    return Identity(stream, bytes.fromhex(match[3]), int(match[1]), int(match[2], 16))
+    identity = Identity(stream, bytes.fromhex(match[3]), int(match[1]), int(match[2], 16))
+    return identity if identity.is_possible(MAX_NAMED) else None
 
 
 def encode_frame(frame: Frame, payload: bytes, salt: int, flags: int = 0) -> bytes:
@@ -169,7 +180,7 @@ def read_frame(data: bytes, at: int, salt: int) -> tuple[Frame, bytes, int] | No
         return None
     magic, crc, length, kind, flags, seq, t0, until = _FRAME.unpack_from(data, at)
     end = at + FRAME_BYTES + length
-    if magic != _FRAME_MAGIC or length > MAX_RECORD_BYTES or end > len(data):
+    if magic != _FRAME_MAGIC or length > MAX_RECORD_BYTES or seq > MAX_POSITION or end > len(data):
         return None
     if zlib.crc32(memoryview(data)[at + _CRC_FROM : end], salt) != crc:
         return None
@@ -210,7 +221,7 @@ class _Scanner:
             result.until_ns = frame.until_ns
         if frame.kind == CONTROL and flags == _MARK:
             return
-        last = frame.seq if frame.kind else int.from_bytes(payload)
+        last = frame.seq if frame.kind else min(int.from_bytes(payload), MAX_POSITION)
         # Behind the limit stand records that were written again to the next segment; before `next`
         # only a copy can be.
         if frame.seq < self._next or (self._limit is not None and frame.seq > self._limit):

@@ -17,6 +17,7 @@ import pytest
 from edge_agent.model import MonoNs, WallNs
 from edge_agent.records.values import Kind, Loss, Mark
 from edge_agent.spool import Spool
+from edge_agent.spool import segment as seg
 from edge_agent.spool.fake_files import FakeFiles, PowerCut
 from edge_agent.spool.files import OsFiles
 from tests.unit.spool.rig import ROOT, T0, commit, drain, epoch, lost, open_spool, record, seqs
@@ -271,6 +272,44 @@ def test_garbage_files_stop_nothing_and_quarantine_is_bounded() -> None:
     spool = open_spool(files, 2)
     assert seqs(spool) == list(range(1, 151))
     assert sum(path.parent.name == "quarantine" for path in files.paths()) <= 16
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"{'9' * 20}-99999-{'a' * 16}.seg",
+        f"{'9' * 20}-1-{'a' * 16}.gone",
+        f"{1:020d}-ffffffffffffffff-{'a' * 16}.seg",
+        f"{0:020d}-0-{'a' * 16}.seg",
+        f"{2**64 - 1:020d}-1-{'a' * 16}.seg",
+    ],
+)
+def test_a_name_that_no_run_can_have_given_is_set_aside(name: str) -> None:
+    files = FakeFiles()
+    filled(files)
+    files.close(files.create(ROOT / "sample" / name))
+    spool = open_spool(files, 2)
+    spool.append([record(1, number=2)])
+    commit(spool)
+    assert seqs(spool) == [*range(1, 151), 1]
+    assert spool.take_losses() == []
+    assert ROOT / "quarantine" / f"sample-{name}" in files.paths()
+
+
+def test_a_segment_that_claims_the_last_position_of_all_does_not_stop_a_run() -> None:
+    for position in (seg.MAX_NAMED, seg.MAX_POSITION, 2**63, 2**64 - 1):
+        files = FakeFiles()
+        identity = seg.Identity("sample", epoch(9), position, 1)
+        fd = files.create(ROOT / "sample" / identity.name)
+        files.write(fd, seg.encode_header(seg.Header(identity, bytes(8), 0, 0)))
+        files.write(fd, seg.encode_frame(seg.Frame(2**64 - 1, Kind.SAMPLES, 0, 0), b"", identity.salt))
+        files.write(fd, seg.encode_hole(1, 2**64 - 1, identity.salt))
+        for number in (1, 2):
+            spool = open_spool(files, number)
+            spool.append([record(1, number=number)])
+            commit(spool)
+            assert (epoch(number), 1) in drain(spool, "sample", ack=False)
+            files.kill()
 
 
 def test_a_segment_of_a_newer_format_is_set_aside() -> None:
