@@ -11,7 +11,7 @@ Layout of the directory
     births/<hash>           BIRTH records of dictionaries that stored records refer to
     cursors                 what is acknowledged: a hint, two slots, not synced
     losses                  losses no durable record declares yet, two slots, synced
-    quarantine/             files that could not be understood, at most 16
+    quarantine/             what could not be understood, or is no file under a file's name; at most 16
 
 Invariants
     1. State is what names and contents say. `cursors` may be lost, old or ahead: records are then sent
@@ -23,7 +23,9 @@ Invariants
     4. A loss is noted in `losses` before its records are removed, and taken out when the GAP record
        that declares it is durable.
     5. A BIRTH is durable in births/ before a record that refers to it is written.
-    6. One thread writes (append, commit, close), one reads (read, ack); the lock covers what both see
+    6. Only regular files are opened, never through a link, and none larger than 64 MiB is read. A name or
+       header is believed only within bounds that leave room to go on behind it.
+    7. One thread writes (append, commit, close), one reads (read, ack); the lock covers what both see
        and is never held during a write, sync, unlink or scan of a file.
 
 Durability

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_agent.records.values import EPOCH_BYTES, HASH_BYTES, EncodedRecord
-from edge_agent.spool.files import Files
+from edge_agent.spool.files import Files, Node
+from edge_agent.spool.recovery import MAX_FILE_BYTES, set_aside
 
 _MAGIC = b"EABR"
 
@@ -39,9 +40,10 @@ class _Entry:
 class Births:
     """The writer thread adds and drops, any thread lists."""
 
-    def __init__(self, files: Files, folder: Path) -> None:
+    def __init__(self, files: Files, folder: Path, quarantine: Path) -> None:
         self._files = files
         self._folder = folder
+        self._quarantine = quarantine
         self._lock = threading.Lock()
         self._entries: dict[bytes, _Entry] = {}
         self._current = b""
@@ -51,11 +53,15 @@ class Births:
         return sum(len(record) + 4 for entry in self._entries.values() for record in entry.records)
 
     def load(self) -> int:
-        """Read what is there; the number of damaged files (removed where possible)."""
+        """Read what is there; the number of damaged files (removed where possible) and of what is no
+        file at all (set aside)."""
         damaged = 0
         for name in self._files.list_dir(self._folder):
             try:
-                data = self._files.read(self._folder / name)
+                if self._files.node(self._folder / name) is not Node.FILE:
+                    damaged += set_aside(self._files, self._folder / name, self._quarantine)
+                    continue
+                data = self._files.read(self._folder / name, 0, MAX_FILE_BYTES)
             except OSError:
                 # Unreadable now is not damaged: it stays for a run that can read it.
                 continue

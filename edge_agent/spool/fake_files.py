@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edge_agent.spool.files import Node
+
 _BLOCK = 512
 
 
@@ -55,8 +57,7 @@ class FakeFiles:
         self._durable_names: dict[Path, _Inode] = {}
         self._open: dict[int, tuple[Path, _Inode]] = {}
         self._next_fd = 100
-        self._locked: set[Path] = set()
-        self._lock_fds: dict[int, Path] = {}
+        self._locks: dict[int, tuple[Path, _Inode]] = {}
 
     def crash(self) -> None:
         """Lose power, and come back."""
@@ -67,15 +68,13 @@ class FakeFiles:
             inode.settle(self._rng)
         self._journal.clear()
         self._open.clear()
-        self._locked.clear()
-        self._lock_fds.clear()
+        self._locks.clear()
         self.cut_at = None
 
     def kill(self) -> None:
         """What SIGKILL does: descriptors and locks go, data stays."""
         self._open.clear()
-        self._locked.clear()
-        self._lock_fds.clear()
+        self._locks.clear()
 
     def flip(self, path: Path, bit: int) -> None:
         """Bit rot."""
@@ -92,6 +91,12 @@ class FakeFiles:
     def list_dir(self, path: Path) -> list[str]:
         self._step("list_dir", path)
         return sorted(name.name for name in self._names if name.parent == path)
+
+    def node(self, path: Path) -> Node:
+        self._step("node", path)
+        if path in self._names:
+            return Node.FILE
+        return Node.FOLDER if any(path in name.parents for name in self._names) else Node.NOTHING
 
     def create(self, path: Path) -> int:
         self._step("create", path)
@@ -130,9 +135,9 @@ class FakeFiles:
         inode.durable = bytearray(inode.data)
 
     def close(self, fd: int) -> None:
-        self._step("close", self._open.get(fd, (self._lock_fds.get(fd, Path()), None))[0])
+        self._step("close", (self._open | self._locks).get(fd, (Path(), None))[0])
         self._open.pop(fd, None)
-        self._locked.discard(self._lock_fds.pop(fd, Path()))
+        self._locks.pop(fd, None)
 
     def sync_dir(self, path: Path) -> None:
         self._step("sync_dir", path)
@@ -170,18 +175,22 @@ class FakeFiles:
         self._step("size", path)
         return len(self._names[path].data)
 
+    def is_at(self, fd: int, path: Path) -> bool:
+        self._step("is_at", path)
+        return self._names.get(path) is (self._open | self._locks)[fd][1]
+
     def free_bytes(self, path: Path) -> int:
         self._step("free_bytes", path)
         return max(0, self.capacity - self._used()) if self.free_now is None else self.free_now
 
     def lock(self, path: Path, owner: str) -> int | None:
         self._step("lock", path)
-        if path in self._locked:
+        inode = self._names.setdefault(path, _Inode())
+        if any(held is inode for _, held in self._locks.values()):
             return None
-        self._locked.add(path)
-        self._names.setdefault(path, _Inode()).data[:] = owner.encode()
+        inode.data[:] = owner.encode()
         self._next_fd += 1
-        self._lock_fds[self._next_fd] = path
+        self._locks[self._next_fd] = path, inode
         return self._next_fd
 
     # --- inside -------------------------------------------------------------------------------------

@@ -3,14 +3,31 @@
 Everything the spool does to a disk goes through here, so that tests can fail the k-th operation or
 cut the power after it (`fake_files.py`). Errors are OSError, as the system gives them: the log decides
 by errno what they mean. Knows nothing of records or segments.
+
+Only regular files are ever opened, and none through a symbolic link: a FIFO under the name of a file
+would hang a start, a link lead a write to somewhere else. `node` says what stands under a name.
 """
 
 from __future__ import annotations
 
+import enum
+import errno
 import fcntl
 import os
+import stat
 from pathlib import Path
 from typing import Protocol
+
+
+class Node(enum.Enum):
+    """What stands under a name."""
+
+    NOTHING = enum.auto()
+    FILE = enum.auto()
+    """A regular one."""
+    FOLDER = enum.auto()
+    """Also by way of a link: an operator may keep one elsewhere."""
+    OTHER = enum.auto()
 
 
 class Files(Protocol):
@@ -20,6 +37,7 @@ class Files(Protocol):
     def list_dir(self, path: Path) -> list[str]:
         """Names in a directory; empty where it does not exist."""
 
+    def node(self, path: Path) -> Node: ...
     def create(self, path: Path) -> int:
         """A new file for writing; FileExistsError if it is there already."""
 
@@ -48,6 +66,9 @@ class Files(Protocol):
         """Bytes of a file from `offset` on, at most `size`; FileNotFoundError if it is gone."""
 
     def size(self, path: Path) -> int: ...
+    def is_at(self, fd: int, path: Path) -> bool:
+        """Whether an open file or lock is still the one that stands under its name."""
+
     def free_bytes(self, path: Path) -> int:
         """What an ordinary user may still write to the file system."""
 
@@ -67,11 +88,20 @@ class OsFiles:
         except FileNotFoundError:
             return []
 
+    def node(self, path: Path) -> Node:
+        try:
+            mode = path.lstat().st_mode
+        except FileNotFoundError:
+            return Node.NOTHING
+        if stat.S_ISREG(mode):
+            return Node.FILE
+        return Node.FOLDER if path.is_dir() else Node.OTHER
+
     def create(self, path: Path) -> int:
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+        return _open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
 
     def open_slots(self, path: Path) -> int:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        return _open(path, os.O_RDWR | os.O_CREAT)
 
     def write(self, fd: int, data: bytes) -> None:
         # A short write is how a disk that is nearly full answers first; the rest then fails with ENOSPC.
@@ -105,12 +135,17 @@ class OsFiles:
         path.unlink(missing_ok=True)
 
     def empty(self, path: Path) -> None:
-        os.truncate(path, 0)
+        fd = _open(path, os.O_WRONLY)
+        try:
+            os.ftruncate(fd, 0)
+        finally:
+            os.close(fd)
 
     def read(self, path: Path, offset: int = 0, size: int = -1) -> bytes:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = _open(path, os.O_RDONLY)
         try:
-            left = max(0, os.fstat(fd).st_size - offset) if size < 0 else size
+            there = max(0, os.fstat(fd).st_size - offset)
+            left = there if size < 0 else min(size, there)
             chunks = []
             while left and (chunk := os.pread(fd, left, offset)):
                 chunks.append(chunk)
@@ -120,14 +155,20 @@ class OsFiles:
             os.close(fd)
 
     def size(self, path: Path) -> int:
-        return path.stat().st_size
+        return path.lstat().st_size
+
+    def is_at(self, fd: int, path: Path) -> bool:
+        try:
+            return os.path.samestat(os.fstat(fd), path.lstat())
+        except (FileNotFoundError, NotADirectoryError):
+            return False
 
     def free_bytes(self, path: Path) -> int:
-        stat = os.statvfs(path)
-        return stat.f_bavail * stat.f_frsize
+        found = os.statvfs(path)
+        return found.f_bavail * found.f_frsize
 
     def lock(self, path: Path, owner: str) -> int | None:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        fd = _open(path, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -136,3 +177,11 @@ class OsFiles:
         os.ftruncate(fd, 0)
         os.pwrite(fd, owner.encode(), 0)
         return fd
+
+
+def _open(path: Path, flags: int) -> int:
+    fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o640)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
+    return fd

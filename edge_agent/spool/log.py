@@ -66,7 +66,7 @@ class Spool:
         self._lock = threading.Lock()
         self._limits = limits
         self._logs: dict[str, StreamLog] = {}
-        self._births = Births(self._files, path / "births")
+        self._births = Births(self._files, path / "births", path / "quarantine")
         self._book = LossBook(self._files, path / "losses")
         self._cursors = SlotFile(self._files, path / "cursors", _CURSOR_BYTES)
         self._keeper = Keeper(
@@ -81,6 +81,7 @@ class Spool:
             self._lock,
         )
         self._reader = Reader(self._logs, self._files, self._lock, self._keeper.failed)
+        counters.get(SPOOL_QUARANTINED).add(recovery.clear_way(self._files, path, path / "quarantine"))
         self._lock_fd = self._take_lock()
         self._keeper.undeclared += self._insist(self._book.load, [])
         if not self._keeper.down:

@@ -13,13 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_agent.model import WallNs
-from edge_agent.records.values import ALARM, EVENT, SAMPLE, SUMMARY, Kind, Recovery
+from edge_agent.records.values import ALARM, EVENT, SAMPLE, STREAMS, SUMMARY, Kind, Recovery
 from edge_agent.spool import segment as seg
-from edge_agent.spool.files import Files
+from edge_agent.spool.files import Files, Node
 from edge_agent.spool.segment import HEADER_BYTES, Scan
 from edge_agent.spool.state import Segment
 
 QUARANTINE_FILES = 16
+MAX_FILE_BYTES = 64 << 20
+"""Far more than any file of a spool has; larger ones (sparse, perhaps) are not brought into memory."""
 _PAGE = 4096
 
 
@@ -115,12 +117,17 @@ def read_salvaging(files: Files, path: Path, size: int) -> bytes:
 
 
 def set_aside(files: Files, path: Path, quarantine: Path) -> int:
-    """Move a file out of the way; 1 if it is gone from its place. The oldest in quarantine give way."""
+    """Move a file, or whatever stands under its name, out of the way; 1 if it is gone from its place.
+    Files in quarantine give way to it; directories hold what is not ours to remove."""
     try:
         files.make_dirs(quarantine)
         names = files.list_dir(quarantine)
-        for name in names[: max(0, len(names) - QUARANTINE_FILES + 1)]:
-            files.unlink(quarantine / name)
+        for name in list(names):
+            if len(names) >= QUARANTINE_FILES and files.node(quarantine / name) is not Node.FOLDER:
+                files.unlink(quarantine / name)
+                names.remove(name)
+        if len(names) >= QUARANTINE_FILES:
+            return 0
         files.rename(path, quarantine / f"{path.parent.name}-{path.name}")
     except OSError:
         # Read-only or full: it stays where it is and is passed over again next time.
@@ -128,14 +135,28 @@ def set_aside(files: Files, path: Path, quarantine: Path) -> int:
     return 1
 
 
+def clear_way(files: Files, root: Path, quarantine: Path) -> int:
+    """Set aside what stands where a file or folder of the spool belongs and is none; how many. Nothing
+    of a spool in use is ever that, so this needs no lock."""
+    wanted = {**dict.fromkeys((*STREAMS, "births"), Node.FOLDER),
+              **dict.fromkeys(("lock", "cursors", "losses"), Node.FILE)}  # fmt: skip
+    moved = 0
+    for name, node in wanted.items():
+        with contextlib.suppress(OSError):
+            if files.node(root / name) not in (node, Node.NOTHING):
+                moved += set_aside(files, root / name, quarantine)
+    return moved
+
+
 def _look(files: Files, path: Path, stream: str) -> Segment | None:
     """The segment a file is, by its header or else by its name; None if it is none."""
+    if files.node(path) is not Node.FILE or (size := files.size(path)) > MAX_FILE_BYTES:
+        return None
     named = seg.parse_name(stream, path.name)
     if path.suffix == ".gone" and named:
         with contextlib.suppress(OSError):
             files.empty(path)
         return Segment(named, path, b"", 0, gone=True)
-    size = files.size(path)
     try:
         data = files.read(path, 0, HEADER_BYTES)
     except OSError as error:
