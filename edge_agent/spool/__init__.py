@@ -48,8 +48,8 @@ Space
 """
 
 from edge_agent.spool.births import Birth
-from edge_agent.spool.keeper import Limits
 from edge_agent.spool.log import Spool, Stats
+from edge_agent.spool.space import Limits
 from edge_agent.spool.state import StoredRecord, Stretch
 from edge_agent.spool.writer import SpoolWriter
 

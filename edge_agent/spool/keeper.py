@@ -9,29 +9,21 @@ import contextlib
 import errno
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 from edge_agent.counters import Counters, declare
-from edge_agent.errors import RecordError
-from edge_agent.model import NS, MonoNs, SpoolDef
-from edge_agent.records import codec
-from edge_agent.records.events import Gap
-from edge_agent.records.values import ALARM, EVENT, SAMPLE, STREAMS, SUMMARY, Kind, Loss, LossReason
-from edge_agent.spool import segment as seg
-from edge_agent.spool import space
-from edge_agent.spool.ackset import AckSet, Range
+from edge_agent.model import NS, MonoNs
+from edge_agent.records.values import ALARM, EVENT, SAMPLE, STREAMS, SUMMARY, Loss, LossReason
+from edge_agent.spool import salvage, space
 from edge_agent.spool.births import Births
 from edge_agent.spool.files import Files
 from edge_agent.spool.lossbook import LossBook, join
-from edge_agent.spool.recovery import read_salvaging
-from edge_agent.spool.segment import Scan
 from edge_agent.spool.slots import SlotFile
+from edge_agent.spool.space import Limits
 from edge_agent.spool.state import Segment
 from edge_agent.spool.stream import StreamLog
+from edge_agent.spool.trouble import Trouble
 
-SPOOL_ERRORS = declare("spool_errors", "disk operations that failed", "operation")
 SPOOL_LOST = declare("spool_lost", "records lost in or before the spool, all declared", "stream", "reason")
 SPOOL_EVICTED = declare("spool_evicted", "segments given up for space", "stream")
 
@@ -47,35 +39,22 @@ than we could ever make room, and it may stop."""
 _ORDER = (EVENT, ALARM, SUMMARY, SAMPLE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    max_bytes: int = 512 << 20
-    min_free_bytes: int = 64 << 20
-    memory_bytes: int = 4 << 20
-    """Records held in memory at most: what is not durable yet, or all there is without a disk."""
-
-    @classmethod
-    def of(cls, spool: SpoolDef) -> Self:
-        return cls(max_bytes=spool.max_bytes, min_free_bytes=spool.min_free_bytes)
-
-
 class Keeper:
     """One per spool."""
 
     def __init__(
-        self, path: Path, files: Files, limits: Limits, counters: Counters,
+        self, path: Path, files: Files, limits: Limits, counters: Counters, trouble: Trouble,
         logs: Mapping[str, StreamLog], births: Births, book: LossBook, cursors: SlotFile,
         lock: threading.Lock,
     ) -> None:  # fmt: skip
         self.down = False
         """Nothing goes to the disk: the spool lives in memory."""
-        self.problem = ""
-        """The last disk operation that failed; empty once the disk works again."""
         self.undeclared: list[Loss] = []
         self._path = path
         self._files = files
         self._limits = limits
         self._counters = counters
+        self._trouble = trouble
         self._logs = logs
         self._births = births
         self._book = book
@@ -123,8 +102,8 @@ class Keeper:
             self._retry_at = MonoNs(now + RETRY_NS)
         elif now >= self._retry_at:
             self.down, self._retry_at = False, None
-            if self.prepare() and self.store():
-                self.problem = ""
+            if self.prepare():
+                self.store()
 
     def prepare(self) -> bool:
         """Directories, and files whose size a full disk must not be needed for."""
@@ -135,13 +114,9 @@ class Keeper:
             # A state file whose name is lost is as good as never synced.
             self._files.sync_dir(self._path)
         except OSError as error:
-            self.failed("prepare", error)
+            self._trouble.failed("prepare", error)
             self.down = True
         return not self.down
-
-    def failed(self, operation: str, error: OSError) -> None:
-        self._counters.get(SPOOL_ERRORS, operation).add()
-        self.problem = f"{operation}: {error.strerror or error}"
 
     def _in_order(self) -> Iterable[StreamLog]:
         return (self._logs[stream] for stream in _ORDER)
@@ -155,7 +130,7 @@ class Keeper:
                 action()
                 return True
             except OSError as error:
-                self.failed("write", error)
+                self._trouble.failed("write", error)
                 log.abandon()
                 full = error.errno in _FULL
                 if (full and not self.evict()) or (not full and attempt):
@@ -199,12 +174,12 @@ class Keeper:
             return self._remove_between(log, segment)
         self._counters.get(SPOOL_EVICTED, victim.stream).add()
         if not victim.acked:
-            found = self._look_at(segment)
+            found = salvage.look_at(self._files, segment)
             with self._lock:
                 going = log.acks.missing(*log.removable())
             self.note(space.losses(log, going, found, LossReason.EVICTED))
             if victim.stream == EVENT:
-                self.note(self._handed_back(segment, found, going))
+                self.note(salvage.handed_back(self._files, segment, found, going))
         self._unlink(log.remove_oldest())
         return True
 
@@ -220,7 +195,7 @@ class Keeper:
         try:
             self._book.note(losses)
         except OSError as error:
-            self.failed("note loss", error)
+            self._trouble.failed("note loss", error)
 
     def keep_house(self) -> None:
         """Acknowledged segments, limits, births."""
@@ -249,7 +224,7 @@ class Keeper:
                 self._cursors.store(cursors, sync=sync)
                 self._saved_cursors = cursors
         except OSError as error:
-            self.failed("cursors", error)
+            self._trouble.failed("cursors", error)
 
     def _reapable(self, log: StreamLog) -> bool:
         with self._lock:
@@ -269,7 +244,7 @@ class Keeper:
             self._files.rename(segment.path, gone)
             self._files.empty(gone)
         except OSError as error:
-            self.failed("remove", error)
+            self._trouble.failed("remove", error)
             return False
         log.mark_gone(segment, gone)
         return True
@@ -286,28 +261,4 @@ class Keeper:
                 self._files.unlink(stuck.path)
                 self._stuck.remove(stuck)
             except OSError as error:
-                self.failed("remove", error)
-
-    def _handed_back(self, segment: Segment, found: Scan, going: Sequence[Range]) -> list[Loss]:
-        """What GAP records that are given up themselves declared: to be declared once more."""
-        base, salt = segment.identity.base, segment.identity.salt
-        going_too = AckSet(going)
-        losses = []
-        with contextlib.suppress(OSError):
-            data = read_salvaging(self._files, segment.path, segment.size)
-            for seq, offset in zip(found.seqs, found.offsets, strict=True):
-                frame = seg.read_frame(data, offset, salt)
-                if frame and frame[0].kind == Kind.GAP and base + seq in going_too:
-                    with contextlib.suppress(RecordError):
-                        body = codec.decode(frame[1])[1]
-                        losses += [body.loss] if isinstance(body, Gap) else []
-        return losses
-
-    def _look_at(self, segment: Segment) -> Scan:
-        """The times of what a segment holds, for the declaration of its loss."""
-        if segment.index and segment.index.t0_ns:
-            return segment.index
-        try:
-            return seg.scan(read_salvaging(self._files, segment.path, segment.size), segment.identity)
-        except OSError:
-            return Scan()
+                self._trouble.failed("remove", error)

@@ -22,13 +22,15 @@ from edge_agent.spool import hints, recovery, space
 from edge_agent.spool import segment as seg
 from edge_agent.spool.births import Birth, Births
 from edge_agent.spool.files import Files, OsFiles
-from edge_agent.spool.keeper import Keeper, Limits
+from edge_agent.spool.keeper import Keeper
 from edge_agent.spool.lossbook import LossBook
 from edge_agent.spool.reading import Reader
 from edge_agent.spool.recovery import Found
 from edge_agent.spool.slots import SlotFile
+from edge_agent.spool.space import Limits
 from edge_agent.spool.state import StoredRecord, Stretch
 from edge_agent.spool.stream import StreamLog
+from edge_agent.spool.trouble import Trouble
 
 SPOOL_QUARANTINED = declare("spool_quarantined", "files set aside because they could not be understood")
 SPOOL_TORN = declare("spool_torn_bytes", "bytes of unfinished frames found at the end of a stream")
@@ -47,7 +49,7 @@ class Stats:
     memory_only: bool
     """The disk is unusable and records live in memory: said aloud, because a restart loses them."""
     problem: str
-    """The last disk operation that failed; empty while all is well."""
+    """The disk operation that failed first; empty after a commit interval in which none did."""
     unacked: dict[str, int]
     """Records per stream that are neither acknowledged nor lost."""
 
@@ -69,18 +71,12 @@ class Spool:
         self._births = Births(self._files, path / "births", path / "quarantine")
         self._book = LossBook(self._files, path / "losses")
         self._cursors = SlotFile(self._files, path / "cursors", _CURSOR_BYTES)
+        self._trouble = Trouble(counters)
         self._keeper = Keeper(
-            path,
-            self._files,
-            limits,
-            counters,
-            self._logs,
-            self._births,
-            self._book,
-            self._cursors,
-            self._lock,
-        )
-        self._reader = Reader(self._logs, self._files, self._lock, self._keeper.failed)
+            path, self._files, limits, counters, self._trouble,
+            self._logs, self._births, self._book, self._cursors, self._lock,
+        )  # fmt: skip
+        self._reader = Reader(self._logs, self._files, self._lock, self._trouble.failed)
         counters.get(SPOOL_QUARANTINED).add(recovery.clear_way(self._files, path, path / "quarantine"))
         self._lock_fd = self._take_lock()
         self._keeper.undeclared += self._insist(self._book.load, [])
@@ -118,6 +114,7 @@ class Spool:
         if streams is None:
             self._keeper.keep_house()
             self._save_cursors(sync=False)
+            self._trouble.interval_over(in_use=not self._keeper.down)
 
     def take_losses(self) -> list[Loss]:
         """Losses since the last call (after opening: those an earlier run left undeclared). Each is to
@@ -205,7 +202,7 @@ class Spool:
             bytes_used=self._keeper.bytes_used,
             max_bytes=self._limits.max_bytes,
             memory_only=self._keeper.down,
-            problem=self._keeper.problem,
+            problem=self._trouble.problem,
             unacked=counts,
         )
 
@@ -223,7 +220,7 @@ class Spool:
         try:
             log.mark(mark)
         except OSError as error:
-            self._keeper.failed("write", error)
+            self._trouble.failed("write", error)
             log.abandon()
 
     def _take_lock(self) -> int | None:
@@ -235,7 +232,7 @@ class Spool:
             raise SpoolError(f"spool {self._path}: not a directory\n    hint: see [spool] path") from None
         except OSError as error:
             # Read-only or forbidden: nobody can write here, so there is nothing to protect.
-            self._keeper.failed("lock", error)
+            self._trouble.failed("lock", error)
             return None
         if fd is None:
             owner = ""
@@ -264,7 +261,7 @@ class Spool:
         try:
             counters.get(SPOOL_QUARANTINED).add(self._births.load())
         except OSError as error:
-            self._keeper.failed("open", error)
+            self._trouble.failed("open", error)
         return recovery.recover(found)
 
     def _find(self, stream: str) -> Found:
@@ -278,6 +275,6 @@ class Spool:
             try:
                 return look()
             except OSError as error:
-                self._keeper.failed("open", error)
+                self._trouble.failed("open", error)
         self._keeper.stay_in_memory()
         return nothing

@@ -1,11 +1,12 @@
-"""Which segment is given up next. Pure."""
+"""How much the spool may take, and which segment is given up next. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Self
 
-from edge_agent.model import WallNs
+from edge_agent.model import SpoolDef, WallNs
 from edge_agent.records.values import ALARM, EVENT, SAMPLE, SUMMARY, Loss, LossReason
 from edge_agent.spool.ackset import Range
 from edge_agent.spool.segment import Scan
@@ -13,6 +14,18 @@ from edge_agent.spool.state import StreamState
 
 MIN_SEGMENT_BYTES = 64 << 10
 MAX_SEGMENT_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    max_bytes: int = 512 << 20
+    min_free_bytes: int = 64 << 20
+    memory_bytes: int = 4 << 20
+    """Records held in memory at most: what is not durable yet, or all there is without a disk."""
+
+    @classmethod
+    def of(cls, spool: SpoolDef) -> Self:
+        return cls(max_bytes=spool.max_bytes, min_free_bytes=spool.min_free_bytes)
 
 
 @dataclass(frozen=True, slots=True)

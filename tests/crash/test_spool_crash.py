@@ -461,4 +461,5 @@ def test_a_read_only_directory_means_memory_and_what_is_stored_is_still_sent(sma
     assert "Read-only" in spool.stats().problem
     assert drain(spool, "sample") == [*((epoch(1), seq) for seq in range(1, 11)), (epoch(2), 1)]
     commit(spool, 1)
+    assert "Read-only" in spool.stats().problem
     spool.close(MonoNs(0))

@@ -244,6 +244,38 @@ def test_a_full_disk_evicts_and_goes_on() -> None:
     assert seqs(spool, "alarm") == [1]
 
 
+def test_a_problem_is_over_after_an_interval_in_which_nothing_failed() -> None:
+    files = FakeFiles(capacity=300_000)
+    spool = open_spool(files, max_bytes=2 << 20)
+    problems = []
+    for seq in range(1, 1001):
+        spool.append([record(seq, size=1000)])
+        commit(spool)
+        problems.append(spool.stats().problem)
+    assert "write: no space" in problems
+    commit(spool)
+    commit(spool)
+    assert spool.stats().problem == ""
+    assert not spool.stats().memory_only
+
+
+def test_the_first_cause_is_kept_until_it_is_over() -> None:
+    files = FakeFiles()
+    spool = open_spool(files)
+    files.fail = lambda op, _path: errno.EROFS if op != "read" else 0
+    spool.append([record(1)])
+    first = spool.stats().problem
+    assert first
+    for second in range(1, 4):
+        spool.ack("sample", [second])
+        commit(spool, second)
+        assert spool.stats().problem == first
+    files.fail = lambda _op, _path: 0
+    for second in range(10, 20, 5):
+        commit(spool, second)
+    assert spool.stats().problem == ""
+
+
 @pytest.mark.parametrize("operation", ["write", "sync", "create", "sync_dir"])
 def test_one_io_error_costs_nothing(operation: str) -> None:
     files = FakeFiles()
