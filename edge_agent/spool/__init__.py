@@ -36,6 +36,11 @@ Durability
     known to be durable, still held in memory, go to a new segment. If that fails too, the spool lives in
     memory (bounded, oldest of the lowest class first, declared) and tries the disk again every 5 s.
 
+    Once per commit interval the names of the active segments, state files and lock are compared with
+    their descriptors. Files removed or moved away by others are a failed disk: the directories, lock,
+    state files and births are made again, what memory holds goes to new segments, and what only the
+    vanished ones held is declared. If another agent has the new lock, this one lives in memory.
+
 Acknowledgement
     An ack means: this record will not be asked for again. It does not mean that the record is durable
     here, nor that a consumer has it; which of PUBACK and application ack it is, the uplink decides.

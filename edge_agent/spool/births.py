@@ -91,6 +91,19 @@ class Births:
             self._write(self._folder / key.hex(), entry)
             entry.stored = True
 
+    def in_place(self) -> bool:
+        """Whether the current birth, if it was stored, is still there."""
+        entry = self._entries.get(self._current)
+        if entry is None or not entry.stored:
+            return True
+        return self._files.node(self._folder / self._current.hex()) is Node.FILE
+
+    def renew(self) -> None:
+        """The files are gone: `store` writes all again."""
+        with self._lock:
+            for entry in self._entries.values():
+                entry.stored = False
+
     def keep(self, referred: Set[bytes]) -> None:
         """Drop those that nothing refers to any more."""
         with self._lock:

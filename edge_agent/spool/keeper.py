@@ -17,7 +17,7 @@ from edge_agent.records.values import ALARM, EVENT, SAMPLE, STREAMS, SUMMARY, Lo
 from edge_agent.spool import salvage, space
 from edge_agent.spool.births import Births
 from edge_agent.spool.files import Files
-from edge_agent.spool.lossbook import LossBook, join
+from edge_agent.spool.lossbook import LossBook, append_joined
 from edge_agent.spool.slots import SlotFile
 from edge_agent.spool.space import Limits
 from edge_agent.spool.state import Segment
@@ -118,6 +118,27 @@ class Keeper:
             self.down = True
         return not self.down
 
+    def in_place(self) -> bool:
+        """Whether the state files and the current birth stand under their names."""
+        return self._book.in_place() and self._cursors.in_place() and self._births.in_place()
+
+    def begin_again(self) -> None:
+        """Files of the spool were removed under our hands: go on with new ones, declare what is gone."""
+        self._book.close()
+        self._cursors.close()
+        self._saved_cursors = b""
+        self._births.renew()
+        lost: list[Loss] = []
+        for log in self._logs.values():
+            try:
+                lost += log.give_up_vanished()
+            except OSError as error:
+                self._trouble.failed("look", error)
+                log.abandon()
+        if not self.down:
+            self.prepare()
+        self.note(lost)
+
     def _in_order(self) -> Iterable[StreamLog]:
         return (self._logs[stream] for stream in _ORDER)
 
@@ -154,11 +175,7 @@ class Keeper:
             while held > self._limits.memory_bytes and log.held:
                 held -= log.held_bytes
                 for loss in log.drop_held():
-                    last = lost[-1] if lost else loss
-                    if (last.epoch, last.stream, last.to_seq) == (loss.epoch, loss.stream, loss.from_seq - 1):
-                        lost[-1] = join(lost[-1], loss)
-                    else:
-                        lost.append(loss)
+                    append_joined(lost, loss)
                 held += log.held_bytes
         self.note(lost)
 

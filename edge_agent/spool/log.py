@@ -7,7 +7,6 @@ in `segment`, one stream's files in `stream`, reading in `reading`.
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -15,13 +14,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from edge_agent.counters import Counters, declare
-from edge_agent.errors import SpoolError
 from edge_agent.model import MonoNs
 from edge_agent.records.values import STREAMS, EncodedRecord, Item, Kind, Loss, Mark, Recovery
 from edge_agent.spool import hints, recovery, space
 from edge_agent.spool import segment as seg
 from edge_agent.spool.births import Birth, Births
 from edge_agent.spool.files import Files, OsFiles
+from edge_agent.spool.guard import Guard
 from edge_agent.spool.keeper import Keeper
 from edge_agent.spool.lossbook import LossBook
 from edge_agent.spool.reading import Reader
@@ -78,7 +77,7 @@ class Spool:
         )  # fmt: skip
         self._reader = Reader(self._logs, self._files, self._lock, self._trouble.failed)
         counters.get(SPOOL_QUARANTINED).add(recovery.clear_way(self._files, path, path / "quarantine"))
-        self._lock_fd = self._take_lock()
+        self._guard = Guard(path, self._files, self._keeper, self._logs, self._trouble)
         self._keeper.undeclared += self._insist(self._book.load, [])
         if not self._keeper.down:
             self._keeper.prepare()
@@ -105,8 +104,9 @@ class Spool:
 
     def commit(self, now: MonoNs, streams: Sequence[str] | None = None) -> None:
         """Make what was appended durable. Without `streams` (once per commit interval) also keep house:
-        limits, acknowledged segments, cursors, a disk that may have come back."""
+        limits, acknowledged segments, cursors, a disk that may have come back, files removed by others."""
         if streams is None:
+            self._guard.look()
             self._keeper.retry(now)
         for stream in ("event", *(s for s in reversed(STREAMS) if s != "event")):
             if streams is None or stream in streams:
@@ -139,10 +139,7 @@ class Spool:
                 log.close()
         self._book.close()
         self._cursors.close()
-        if self._lock_fd is not None:
-            with contextlib.suppress(OSError):
-                self._files.close(self._lock_fd)
-            self._lock_fd = None
+        self._guard.release()
 
     # --- uplink thread ----------------------------------------------------------------------------
 
@@ -222,27 +219,6 @@ class Spool:
         except OSError as error:
             self._trouble.failed("write", error)
             log.abandon()
-
-    def _take_lock(self) -> int | None:
-        path = self._path / "lock"
-        try:
-            self._files.make_dirs(self._path)
-            fd = self._files.lock(path, str(os.getpid()))
-        except (NotADirectoryError, FileExistsError):
-            raise SpoolError(f"spool {self._path}: not a directory\n    hint: see [spool] path") from None
-        except OSError as error:
-            # Read-only or forbidden: nobody can write here, so there is nothing to protect.
-            self._trouble.failed("lock", error)
-            return None
-        if fd is None:
-            owner = ""
-            with contextlib.suppress(OSError):
-                owner = self._files.read(path).decode(errors="replace").strip()
-            raise SpoolError(
-                f"spool {self._path}: in use by process {owner or 'unknown'}\n"
-                "    hint: another edge-agent runs with this spool; stop it or give this one its own path"
-            )
-        return fd
 
     def _recover(self, counters: Counters) -> Recovery:
         found = {stream: self._find(stream) for stream in STREAMS}

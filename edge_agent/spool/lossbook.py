@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,9 @@ class LossBook:
             with contextlib.suppress(OSError):
                 self._slots.store(self._encoded(), sync=False)
 
+    def in_place(self) -> bool:
+        return self._slots.in_place()
+
     def close(self) -> None:
         self._slots.close()
 
@@ -107,6 +111,17 @@ def join(a: Loss, b: Loss) -> Loss:
         t0=min((t for t in (a.t0, b.t0) if t is not None), default=None),
         t1=max((t for t in (a.t1, b.t1) if t is not None), default=None),
     )
+
+
+def append_joined(losses: list[Loss], loss: Loss) -> None:
+    """Add a loss, as one with the last of the list where it follows on it. Its time begins or ends at
+    an unknown one if that of its first or last part does."""
+    last = losses[-1] if losses else loss
+    if (last.epoch, last.stream, last.to_seq) == (loss.epoch, loss.stream, loss.from_seq - 1):
+        both = join(last, loss)
+        losses[-1] = replace(both, t0=last.t0 and both.t0, t1=loss.t1 and both.t1)
+    else:
+        losses.append(loss)
 
 
 def _decode(row: Any) -> Loss:

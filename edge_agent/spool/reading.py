@@ -94,7 +94,9 @@ class Reader:
         try:
             data = self._files.read(segment.path, start, extent.size)
         except FileNotFoundError:
-            data = b""
+            # Its file was removed by others: all of it is one loss, not record by record.
+            self._scan(state, segment)
+            return []
         except OSError as error:
             if error.errno != errno.EIO:
                 raise

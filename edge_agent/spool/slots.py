@@ -75,6 +75,10 @@ class SlotFile:
             raise
         self._generation = generation
 
+    def in_place(self) -> bool:
+        """Whether the file, if it is open, is still what stands under its name."""
+        return self._fd is None or self._files.is_at(self._fd, self._path)
+
     def close(self) -> None:
         fd, self._fd = self._fd, None
         if fd is not None:

@@ -16,8 +16,10 @@ from edge_agent.model import WallNs
 from edge_agent.records.values import EncodedRecord, Loss, LossReason, Mark
 from edge_agent.spool import segment as seg
 from edge_agent.spool.ackset import Range
-from edge_agent.spool.files import Files
+from edge_agent.spool.files import Files, Node
+from edge_agent.spool.lossbook import append_joined
 from edge_agent.spool.segment import FRAME_BYTES, Frame, Header, Identity, Scan
+from edge_agent.spool.space import wall
 from edge_agent.spool.state import Segment, StreamState
 
 
@@ -69,6 +71,7 @@ class StreamLog(StreamState):
         while self.unwritten:
             active = self._room_for(self.held[self._written].dict_hash, self.held[self._written].t0_ns)
             frames, seqs, offsets, at = [], array("Q"), array("I"), active.size
+            last = self.held[self._written]
             for record in islice(self.held, self._written, None):
                 if seqs and (at > self._segment_bytes or not _fits(active, record.dict_hash)):
                     break
@@ -77,6 +80,7 @@ class StreamLog(StreamState):
                 seqs.append(record.seq)
                 offsets.append(at - FRAME_BYTES - len(record.data))
                 frames.append(data)
+                last = record
             self._put(frames)
             self.dirty = True
             with self._lock:
@@ -84,6 +88,8 @@ class StreamLog(StreamState):
                 active.index.seqs.extend(seqs)
                 active.index.offsets.extend(offsets)
                 active.index.end = at
+                active.index.t0_ns = active.index.t0_ns or self.held[self._written].t0_ns
+                active.index.t1_ns = max(last.t0_ns, last.until_ns)
             self._written += len(seqs)
 
     def mark(self, mark: Mark) -> None:
@@ -126,6 +132,34 @@ class StreamLog(StreamState):
         fd, self._fd = self._fd, None
         if fd is not None:
             self._files.close(fd)
+
+    def in_place(self) -> bool:
+        """Whether the active file, if there is one, is still what stands under its name."""
+        return self._fd is None or self._files.is_at(self._fd, self.segments[-1].path)
+
+    def give_up_vanished(self) -> list[Loss]:
+        """Take out every segment whose file is gone without us; what only they held is lost. Records
+        not known to be durable are held, and will be written to a new file."""
+        known = [segment.index or Scan() for segment in self.segments]
+        if not self.in_place():
+            self.abandon()
+        there = [self._files.node(segment.path) is Node.FILE for segment in self.segments]
+        losses: list[Loss] = []
+        with self._lock:
+            gone = []
+            for place, segment in enumerate(self.segments):
+                if there[place]:
+                    continue
+                gone.append(segment)
+                first, last = self.durable_bounds(place)
+                for loss in _lost_with(segment, self.acks.missing(first, last), known[place]):
+                    append_joined(losses, loss)
+                self.acks.add(first, last)
+            for segment in gone:
+                self.segments.remove(segment)
+                self.bytes_used -= segment.size
+            self.acks.forget_below(self._first())
+        return losses
 
     def removable(self) -> Range:
         """Positions that go with the oldest segment: with the active one, also what is held."""
@@ -226,6 +260,18 @@ class StreamLog(StreamState):
 def _fits(active: Segment, dict_hash: bytes) -> bool:
     """One segment refers to one dictionary, so that the births it needs are known without reading it."""
     return dict_hash in (b"", active.dict_hash)
+
+
+def _lost_with(segment: Segment, going: list[Range], known: Scan) -> list[Loss]:
+    """The loss of positions whose file cannot be asked any more."""
+    base = segment.identity.base
+    return [
+        Loss(
+            segment.identity.epoch, segment.identity.stream, first - base, last - base, last - first + 1,
+            LossReason.CORRUPT, wall(known.t0_ns), wall(known.t1_ns),
+        )
+        for first, last in going
+    ]  # fmt: skip
 
 
 def loss_of(record: EncodedRecord, reason: LossReason) -> Loss:
