@@ -49,7 +49,8 @@ Space
     Freed by unlink of whole segments, which works on a full disk. The oldest segment goes when all of it
     is acknowledged, except the newest of its stream. Beyond `max_bytes`, below `min_free_bytes`, or at
     ENOSPC: first acknowledged segments that lie between others, then the oldest of sample, of summary,
-    and only when neither has one, of event and alarm; each with a declared loss.
+    and only when neither has one, of event and alarm; each with a declared loss. A `max_bytes` below
+    256 KiB and twice the births would leave no segment alone and is taken for that.
 """
 
 from edge_agent.spool.births import Birth

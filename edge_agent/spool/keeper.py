@@ -70,6 +70,10 @@ class Keeper:
     def bytes_used(self) -> int:
         return self._births.bytes_used + sum(log.bytes_used for log in self._logs.values())
 
+    @property
+    def max_bytes(self) -> int:
+        return self._limits.room(self._births.bytes_used)
+
     # --- to the disk ------------------------------------------------------------------------------
 
     def store(self) -> bool:
@@ -163,7 +167,7 @@ class Keeper:
 
     def make_room(self, incoming: int) -> None:
         """Give up segments until `incoming` bytes fit the spool's limit."""
-        while self._retries and self.bytes_used + incoming > self._limits.max_bytes and self.evict():
+        while self._retries and self.bytes_used + incoming > self.max_bytes and self.evict():
             pass
 
     def bound_memory(self) -> None:

@@ -197,7 +197,7 @@ class Spool:
         counts = {stream: sum(s.last - s.first + 1 for s in self.unacked(stream)) for stream in STREAMS}
         return Stats(
             bytes_used=self._keeper.bytes_used,
-            max_bytes=self._limits.max_bytes,
+            max_bytes=self._keeper.max_bytes,
             memory_only=self._keeper.down,
             problem=self._trouble.problem,
             unacked=counts,

@@ -14,6 +14,9 @@ from edge_agent.spool.state import StreamState
 
 MIN_SEGMENT_BYTES = 64 << 10
 MAX_SEGMENT_BYTES = 1 << 20
+LEAST_BYTES = 4 * MIN_SEGMENT_BYTES
+"""A smaller limit is taken for this one, and births come on top: else the spool would give up every
+segment as soon as it has begun it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +25,10 @@ class Limits:
     min_free_bytes: int = 64 << 20
     memory_bytes: int = 4 << 20
     """Records held in memory at most: what is not durable yet, or all there is without a disk."""
+
+    def room(self, births: int) -> int:
+        """What all files together may take, when births take this much (and as much in `event`)."""
+        return max(self.max_bytes, LEAST_BYTES + 2 * births)
 
     @classmethod
     def of(cls, spool: SpoolDef) -> Self:

@@ -215,6 +215,21 @@ def test_a_loss_is_declared_again_by_the_next_run_unless_its_gap_is_durable() ->
     assert set(again) == set(losses[1:])
 
 
+@pytest.mark.parametrize("max_bytes", [0, 1000, 64 << 10])
+@pytest.mark.parametrize("birth", [100, 16_000])
+def test_a_limit_too_small_for_a_segment_still_keeps_the_newest_records(max_bytes: int, birth: int) -> None:
+    spool = open_spool(max_bytes=max_bytes)
+    for part in range(1, 31):
+        spool.append([record(part, "event", kind=Kind.BIRTH, size=birth, dictionary=b"d" * 8)])
+    for seq in range(1, 1001):
+        spool.append([record(seq, size=1000), record(seq, "alarm", size=50)])
+    commit(spool)
+    found, gone = seqs(spool), {seq for _, stream, seq in lost(spool.take_losses()) if stream == "sample"}
+    assert len(found) >= 10
+    assert sorted([*found, *gone]) == list(range(1, 1001))
+    assert spool.stats().bytes_used <= spool.stats().max_bytes
+
+
 def test_low_space_on_the_file_system_gives_up_old_segments() -> None:
     files = FakeFiles()
     spool = open_spool(files, max_bytes=2 << 20, min_free_bytes=1000)
