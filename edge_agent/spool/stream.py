@@ -141,9 +141,10 @@ class StreamLog(StreamState):
         """Take out every segment whose file is gone without us; what only they held is lost. Records
         not known to be durable are held, and will be written to a new file."""
         known = [segment.index or Scan() for segment in self.segments]
-        if not self.in_place():
-            self.abandon()
         there = [self._files.node(segment.path) is Node.FILE for segment in self.segments]
+        # In this order: a file may go between the two looks, and its descriptor must not outlive it here.
+        if self._fd is not None and not (there[-1] and self.in_place()):
+            self.abandon()
         losses: list[Loss] = []
         with self._lock:
             gone = []

@@ -104,6 +104,31 @@ def test_a_removal_that_is_not_over_yet_is_noticed_to_its_end(
         assert not spool.stats().memory_only
 
 
+def test_a_file_that_goes_between_two_looks_is_not_written_any_more() -> None:
+    for at in range(12):
+        files = FakeFiles()
+        spool = _filled(files)
+        files.unlink(ROOT / "lock")
+        looks = [0]
+
+        def look(
+            operation: str, _path: Path, files: FakeFiles = files, at: int = at, looks: list[int] = looks
+        ) -> int:
+            looks[0] += operation in ("node", "is_at")
+            if looks[0] == at:
+                for path in [path for path in files.paths() if path.parent.name == "sample"]:
+                    files._names.pop(path)
+            return 0
+
+        files.fail = look
+        for second in range(1, 4):
+            commit(spool, second)
+        files.fail = lambda _operation, _path: 0
+        spool.append([record(211, number=2)])
+        assert seqs(spool)[-11:] == list(range(201, 212))
+        assert not spool.stats().memory_only
+
+
 def test_a_removed_lock_is_taken_again_and_costs_nothing(tmp_path: Path) -> None:
     spool = _filled(OsFiles(), tmp_path)
     (tmp_path / "lock").unlink()
