@@ -8,6 +8,8 @@ from typing import Any
 
 Snapshot = Mapping[str, Any]
 
+SOCKET_HELP = "status socket; default: $EDGE_AGENT_SOCKET, else /run/edge-agent/status.sock"
+
 
 def overview(snapshot: Snapshot) -> list[str]:
     """The agent, its buses with every device, raised alarms, the spool and the uplink."""
@@ -55,8 +57,11 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _agent(snapshot: Snapshot) -> Iterator[str]:
     agent = snapshot["agent"]
+    devices = [device for bus in snapshot["buses"] for device in bus["devices"]]
+    down = sum(device["state"] == "down" for device in devices)
+    away = f", {down} of {len(devices)} devices down" if down else ""
     yield (
-        f"{agent['site']}/{agent['id']}  edge-agent {agent['version']}  {agent['state']}"
+        f"{agent['site']}/{agent['id']}  edge-agent {agent['version']}  {agent['state']}{away}"
         f"  up {age(agent['uptime_s'])}  kernels {agent['kernels']}"
         f"  clock {'synchronised' if agent['clock_synchronised'] else 'NOT synchronised'}"
     )

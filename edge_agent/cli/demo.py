@@ -64,7 +64,7 @@ def _prepare(folder: Path) -> Path:
 def _introduce(folder: Path, chosen: broker.Broker) -> None:
     _say(f"broker: {chosen.name} on {chosen.url}")
     _say(f"files:  {folder} ({plant.AGENT}, {plant.SIMULATOR}, {plant.SERVED}, spool/, *.log)")
-    _say("meanwhile, in another terminal:")
+    _say("meanwhile, in another terminal (with .venv/bin on its PATH):")
     _say(f"    edge-agent watch --socket {folder / plant.SOCKET}")
     _say(f"    edge-agent receive --url {chosen.url}")
 
@@ -72,7 +72,7 @@ def _introduce(folder: Path, chosen: broker.Broker) -> None:
 def _farewell(folder: Path) -> None:
     _say("next: look at the configuration and try its commands")
     _say(f"    edge-agent check {folder / plant.AGENT}")
-    _say(f"    edge-agent simulate --script {folder / plant.SIMULATOR} --link /tmp/ttySIM0")
+    _say(f"    edge-agent simulate --script {folder / plant.SIMULATOR} --link /tmp/ttySIM0 &")
     _say("    edge-agent read --port /tmp/ttySIM0 --unit-id 2 --area holding 100-101 --type f32 --trace")
 
 

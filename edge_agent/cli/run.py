@@ -9,6 +9,8 @@ import sys
 import threading
 from pathlib import Path
 
+from edge_agent.cli import _view
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
@@ -18,7 +20,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         " the watchdog; logs go to the journal, elsewhere to stderr.",
     )
     parser.add_argument("--config", type=Path, default=Path("/etc/edge-agent/agent.toml"), metavar="FILE")
-    parser.add_argument("--socket", type=Path, help="status socket (default: $EDGE_AGENT_SOCKET or /run)")
+    parser.add_argument("--socket", type=Path, help=_view.SOCKET_HELP)
     parser.add_argument("--trace", default="", metavar="BUS", help="print every frame of this bus to stdout")
     parser.add_argument("--verbose", action="store_true", help="log more")
     parser.set_defaults(run=run)

@@ -17,7 +17,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Prints one snapshot of a running agent: which devices are up or down since when and"
         " why one is silent, the latest values with unit, quality and age, the spool and the uplink.",
     )
-    parser.add_argument("--socket", type=Path, help="status socket (default: $EDGE_AGENT_SOCKET or /run)")
+    parser.add_argument("--socket", type=Path, help=_view.SOCKET_HELP)
     parser.add_argument("--values", action="store_true", help="also every point's latest value")
     parser.add_argument("--json", action="store_true", help="the snapshot as one JSON object")
     parser.set_defaults(run=run)

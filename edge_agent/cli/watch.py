@@ -7,11 +7,13 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 from edge_agent.cli import _view
 from edge_agent.cli._seconds import seconds
 from edge_agent.clock import SystemClock
 from edge_agent.daemon import status
+from edge_agent.errors import EdgeAgentError
 from edge_agent.model import NS, MonoNs
 
 _CLEAR = "\x1b[H\x1b[J"
@@ -23,7 +25,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="live table of a running agent",
         description="Shows devices and values of a running agent, again and again. Ctrl-C ends it.",
     )
-    parser.add_argument("--socket", type=Path, help="status socket (default: $EDGE_AGENT_SOCKET or /run)")
+    parser.add_argument("--socket", type=Path, help=_view.SOCKET_HELP)
     parser.add_argument("--interval", type=seconds, default=1.0, metavar="S", help="seconds between looks")
     parser.add_argument("--count", type=int, default=0, metavar="N", help="end after N looks")
     parser.add_argument("--json", action="store_true", help="one JSON snapshot a line instead of a table")
@@ -35,15 +37,24 @@ def run(options: argparse.Namespace) -> int:
     path = options.socket or status.default_path()
     looks = 0
     while True:
-        snapshot = status.fetch(path)
-        if options.json:
-            print(json.dumps(snapshot), flush=True)
-        else:
-            _draw([*_view.overview(snapshot), "", *_view.values(snapshot)])
+        try:
+            _show(status.fetch(path), as_json=options.json)
+        except EdgeAgentError as error:
+            if options.count or options.json:
+                raise
+            # Whoever watches wants to see it come back.
+            _draw([str(error), "", "waiting for it; Ctrl-C ends"])
         looks += 1
         if options.count and looks >= options.count:
             return 0
         clock.sleep_until(MonoNs(clock.mono_ns() + int(options.interval * NS)))
+
+
+def _show(snapshot: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(snapshot), flush=True)
+    else:
+        _draw([*_view.overview(snapshot), "", *_view.values(snapshot)])
 
 
 def _draw(lines: list[str]) -> None:

@@ -39,7 +39,7 @@ signal  = { counter = {} }         # one more at every read: each value is serve
 """
 
 _AGENT = """\
-# Written by `edge-agent demo`. Change it, and run it again with the commands the demo shows.
+# Written by `edge-agent demo`. Simulator and broker end with the demo: start your own to run it again.
 [agent]
 site = "demo"
 id   = "press-hall-1"

@@ -75,8 +75,10 @@ class Session:
             ),
         )
         children.wait_for_path(folder / plant.PORT, _START_S)
-        receive = ("receive", "--url", self._broker.url, "--protocol", self._broker.protocol, "--json")
-        receiver = children.start("receiver", agent_command(*receive), piped=True)
+        # An id of its own: with the usual one the receiver a person starts beside it would throw it out.
+        identity = ("--client-id", "edge-agent-demo", "--protocol", self._broker.protocol)
+        receive = agent_command("receive", "--url", self._broker.url, *identity, "--json")
+        receiver = children.start("receiver", receive, piped=True)
         assert receiver.stdout is not None
         threading.Thread(target=self._listen, args=(receiver.stdout,), daemon=True).start()
         # The broker keeps messages for a receiver only from its first subscription on.

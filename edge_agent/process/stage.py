@@ -33,12 +33,12 @@ from edge_agent.process.spans import Span
 from edge_agent.process.texts import Text, decode_text
 from edge_agent.process.verdicts import Verdicts
 
-JUDGED = declare("process_blocks_judged", "Blocks whose points were judged.")
+JUDGED = declare("process_blocks_judged", "blocks whose points were judged")
 FOREIGN = declare(
-    "process_events_other_generation", "Bus events dropped because they belong to another configuration."
+    "process_events_other_generation", "bus events dropped because they belong to another configuration"
 )
 SHORT = declare(
-    "process_replies_too_short", "Replies with fewer bytes than their request asks for; judged as bad_frame."
+    "process_replies_too_short", "replies with fewer bytes than their request asks for, judged as bad_frame"
 )
 
 

@@ -76,7 +76,7 @@ def test_the_overview_says_who_is_down_and_why() -> None:
     text = "\n".join(_view.overview(SNAPSHOT))
     for part in (
         "plant-a/press-hall-1",
-        "degraded",
+        "degraded, 1 of 1 devices down",
         "up 2 h",
         "NOT synchronised",
         "! spool: write: No space left",
