@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     from edge_agent.clock import SystemClock
     from edge_agent.counters import Counters
     from edge_agent.model import NS, MonoNs
-    from edge_agent.receiver import text
+    from edge_agent.receiver import objects, text
     from edge_agent.receiver.receiver import Receiver
 
     logging.basicConfig(format="edge-agent: %(message)s", level=logging.INFO, stream=sys.stderr)
@@ -83,6 +83,8 @@ def run(args: argparse.Namespace) -> int:
     )
     until = MonoNs(clock.mono_ns() + round(args.seconds * NS)) if args.seconds > 0 else None
     counts = receiver.run(stop, until)
+    for hole in receiver.continuity.missing():
+        print(line(objects.missing(hole)))
     print(line(counts.closing()))
     # The warnings above said why, if it never came to a connection.
     return 0 if receiver.was_connected else 1

@@ -11,7 +11,7 @@ from typing import Any
 
 from edge_agent.model import NS, Quality, WallNs
 from edge_agent.process.results import Value
-from edge_agent.receiver.continuity import Source
+from edge_agent.receiver.continuity import Missing, Source
 from edge_agent.records.bodies import Alarm
 from edge_agent.records.decode import Record, SampleRow, SampleRows, SummaryRow, SummaryRows
 from edge_agent.records.events import Birth, ClockSet, Gap, Start, Stop
@@ -57,6 +57,12 @@ def objects(source: Source, record: Record, *, backlog: bool = False) -> Iterato
             }
         case _:
             yield base | {"kind": "unknown", "body_kind": head.kind, "t": t0}
+
+
+def missing(hole: Missing) -> Object:
+    """Records that are neither here nor declared lost, said at the receiver's end."""
+    base = _base(hole.source, hole.stream, hole.epoch, hole.first)
+    return base | {"kind": "missing", "from": hole.first, "to": hole.last, "count": hole.count}
 
 
 def status(source: Source, document: dict[str, Any]) -> Object:

@@ -66,6 +66,11 @@ def _other(item: Object) -> str:
     return f"{_clock(item.get('t'))}  >>> {_agent(item)}: {item['kind']} {item.get('reason', '')}".rstrip()
 
 
+def _missing(item: Object) -> str:
+    span = f"{item['from']} to {item['to']}"
+    return f"{'':8}  ### MISSING from {_agent(item)}: {item['stream']} {span} of epoch {item['epoch']}"
+
+
 def _end(item: Object) -> str:
     words = " ".join(f"{name}={value}" for name, value in item.items() if isinstance(value, int))
     return f"received: {words}"
@@ -76,6 +81,7 @@ _LINES = {
     "summary": _summary,
     "alarm": _alarm,
     "gap": _gap,
+    "missing": _missing,
     "start": _start,
     "status": _status,
     "birth": _birth,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edge_agent.errors import EdgeAgentError
 from edge_agent.receiver import objects, state, text
-from edge_agent.receiver.continuity import Source
+from edge_agent.receiver.continuity import Missing, Source
 from edge_agent.receiver.objects import Object
 from edge_agent.records.decode import Decoder
 from edge_agent.records.values import Loss, Recovery
@@ -64,6 +64,16 @@ def test_an_interruption_is_a_gap_of_observation() -> None:
         8,
         9,
     )
+
+
+def test_what_is_missing_is_named() -> None:
+    item = objects.missing(Missing(SOURCE, A, "sample", 5, 7))
+    assert (item["kind"], item["stream"], item["from"], item["to"], item["count"]) == (
+        "missing", "sample", 5, 7, 3,
+    )  # fmt: skip
+    json.dumps(item)
+    expected = f"### MISSING from plant-a/press: sample 5 to 7 of epoch {A.hex()}"
+    assert text.line(item).strip() == expected
 
 
 def test_every_object_is_json_and_a_line() -> None:
