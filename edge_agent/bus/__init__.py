@@ -4,7 +4,7 @@
        pure        pure    pure         shell (port, tcp)        pure       thread
 
 Pure and without a clock: frames, timing, transaction, quiet, manners, planner, refusals, debts,
-schedule, load, pool, breaker. Shells: port (the only door to pyserial), serial_line, resolver, tcp,
-worker.
+schedule, load, pool, breaker. Shells: port (the only door to pyserial), kept (what lines do alike),
+serial_line, resolver, tcp, worker.
 `fake` is the port and the line for tests of everybody who stands above.
 """

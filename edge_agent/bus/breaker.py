@@ -8,13 +8,13 @@ exception is a reply, unless a gateway says by it that nobody answered (10 and 1
 
 from __future__ import annotations
 
+from edge_agent.bus.frames import EXCEPTION_LENGTH
 from edge_agent.bus.outcomes import BadCause, BadFrame, DeviceException, NoReply, Outcome, is_alive
 from edge_agent.model import NS, MonoNs
 
 SILENT_POLLS = 3
 FIRST_PROBE_NS = NS
 LAST_PROBE_NS = 10 * NS
-_LEAST_REPLY = 5
 
 
 def is_silent(outcome: Outcome) -> bool:
@@ -23,7 +23,7 @@ def is_silent(outcome: Outcome) -> bool:
     if isinstance(outcome, BadFrame):
         if outcome.cause in (BadCause.CRC, BadCause.SHORT):
             return False
-        return outcome.cause is not BadCause.GARBAGE or outcome.heard < _LEAST_REPLY
+        return outcome.cause is not BadCause.GARBAGE or outcome.heard < EXCEPTION_LENGTH
     return isinstance(outcome, NoReply | DeviceException)
 
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from edge_agent.bus.frames import Expected, expect
-from edge_agent.bus.line import SLICE_NS, Done, LineCounts, Stopped, never_stopped
+from edge_agent.bus.kept import KeptPort
+from edge_agent.bus.line import SLICE_NS, Done, Stopped, never_stopped
 from edge_agent.bus.manners import Manners
 from edge_agent.bus.outcomes import (
     BadCause,
@@ -19,7 +20,6 @@ from edge_agent.bus.outcomes import (
     DeviceException,
     NoReply,
     Outcome,
-    PortDown,
     ReadRequest,
     Values,
 )
@@ -39,8 +39,8 @@ _NOISY_BYTES = 256
 _NOISY_LOOK_NS = NS // 50
 
 
-class SerialLine:
-    """A `Line`. `open_port` makes the port anew each time, so that a replugged adapter is found."""
+class SerialLine(KeptPort[Port]):
+    """A `Line`."""
 
     def __init__(
         self,
@@ -52,42 +52,19 @@ class SerialLine:
         stopped: Stopped = never_stopped,
         tracer: Tracer | None = None,
     ) -> None:
-        self._open_port = open_port
+        super().__init__(open_port, clock, manners)
         self._timing = timing
-        self._clock = clock
         self._stopped = stopped
         self._tracer = tracer
-        self._port: Port | None = None
         self._awaited: Manners | None = None
         """Whose late reply may be among what is heard out of turn."""
         self._quiet = Quiet(timing, clock.mono_ns())
         self._loud_since = clock.mono_ns()
         self._loud_bytes = 0
         """Heard out of turn since the line was last found silent, over as many calls as that takes."""
-        self.manners = manners
-        self.counts = LineCounts()
-        self.fault: PortError | None = None
 
-    @property
-    def is_open(self) -> bool:
-        return self._port is not None
-
-    def open(self) -> None:
-        if self._port is not None:
-            return
-        try:
-            self._port = self._open_port()
-        except PortError as error:
-            self.fault = error
-            raise
-        self.fault = None
-        self.counts.opened += 1
+    def _begin(self) -> None:
         self._quiet = Quiet(self._timing, self._clock.mono_ns())
-
-    def close(self) -> None:
-        if self._port is not None:
-            self._port.close()
-            self._port = None
 
     def run(self, plan: Sequence[ReadRequest], deadline: MonoNs) -> list[Done]:
         done: list[Done] = []
@@ -103,14 +80,11 @@ class SerialLine:
     def _try(self, request: ReadRequest, deadline: MonoNs) -> Done | None:
         """None when the request could not be begun by the deadline, or the agent is stopping."""
         if self._port is None:
-            reason = self.fault.reason if self.fault else "missing"
-            return Done(PortDown(reason), self._clock.mono_ns(), 0)
+            return self._port_down()
         try:
             return self._exchange(self._port, request, deadline)
         except PortError as error:
-            self.fault = error
-            self.close()
-            return Done(PortDown(error.reason), self._clock.mono_ns(), 0)
+            return self._give_up(error)
 
     def _exchange(self, port: Port, request: ReadRequest, deadline: MonoNs) -> Done | None:
         manners = self.manners[request.device]

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from edge_agent.bus.frames import expect
-from edge_agent.bus.line import SLICE_NS, Done, LineCounts, Stopped, never_stopped
+from edge_agent.bus.kept import KeptPort
+from edge_agent.bus.line import SLICE_NS, Done, Stopped, never_stopped
 from edge_agent.bus.manners import Manners
 from edge_agent.bus.mbap import StreamError, judge, take, tcp_request
 from edge_agent.bus.outcomes import (
@@ -19,7 +20,6 @@ from edge_agent.bus.outcomes import (
     DeviceException,
     NoReply,
     Outcome,
-    PortDown,
     ReadRequest,
     Values,
 )
@@ -31,7 +31,7 @@ from edge_agent.errors import PortError
 from edge_agent.model import MonoNs, TcpLink
 
 
-class TcpLine:
+class TcpLine(KeptPort[SocketPort]):
     """A `Line`."""
 
     def __init__(
@@ -43,41 +43,18 @@ class TcpLine:
         stopped: Stopped = never_stopped,
         tracer: Tracer | None = None,
     ) -> None:
-        self._link = link
-        self._resolver = Resolver(link, clock, stopped)
-        self._clock = clock
+        resolver = Resolver(link, clock, stopped)
+        super().__init__(lambda: connect(link, resolver, clock, stopped), clock, manners)
         self._stopped = stopped
         self._tracer = tracer
-        self._port: SocketPort | None = None
         self._idle = False
         self._transaction_id = 0
         self._ready_at = clock.mono_ns()
         self._buffer = b""
-        self.manners = manners
-        self.counts = LineCounts()
-        self.fault: PortError | None = None
 
-    @property
-    def is_open(self) -> bool:
-        return self._port is not None
-
-    def open(self) -> None:
-        if self._port is not None:
-            return
-        try:
-            self._port = connect(self._link, self._resolver, self._clock, self._stopped)
-        except PortError as error:
-            self.fault = error
-            raise
-        self.fault = None
+    def _begin(self) -> None:
         self._buffer = b""
         self._idle = False
-        self.counts.opened += 1
-
-    def close(self) -> None:
-        if self._port is not None:
-            self._port.close()
-            self._port = None
 
     def run(self, plan: Sequence[ReadRequest], deadline: MonoNs) -> list[Done]:
         done: list[Done] = []
@@ -99,15 +76,14 @@ class TcpLine:
         try:
             return self._exchange(self._port, request)
         except PortError as error:
-            self._fail(error)
+            down = self._give_up(error)
             if not may_repeat or error.reason != "lost":
-                return self._port_down()
+                return down
         try:
             self.open()
             return self._exchange(self._port, request)
         except PortError as error:
-            self._fail(error)
-            return self._port_down()
+            return self._give_up(error)
 
     def _exchange(self, port: SocketPort, request: ReadRequest) -> Done | None:
         self._clock.sleep_until(self._ready_at)
@@ -173,11 +149,3 @@ class TcpLine:
             if self._tracer:
                 self._tracer.discarded(raw, now, True)
         return None
-
-    def _fail(self, error: PortError) -> None:
-        self.fault = error
-        self.close()
-
-    def _port_down(self) -> Done:
-        reason = self.fault.reason if self.fault else "missing"
-        return Done(PortDown(reason), self._clock.mono_ns(), 0)

@@ -22,13 +22,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge_agent.bus.frames import Expected, begins_ours, diagnose, find_frame, find_reply, foreign_cause
+from edge_agent.bus.frames import (
+    EXCEPTION_LENGTH,
+    Expected,
+    begins_ours,
+    diagnose,
+    find_frame,
+    find_reply,
+    foreign_cause,
+)
 from edge_agent.bus.outcomes import BadCause, BadFrame, DeviceException, NoReply, Outcome, Values
 from edge_agent.bus.timing import Timing
 from edge_agent.model import MonoNs
 
-_LEAST_REPLY = 5
-"""Bytes of the shortest reply, the exception."""
 _RAW_KEPT = 520
 _BABBLE_KEPT = 64
 """Bytes kept beyond two replies before the oldest are forgotten."""
@@ -101,14 +107,14 @@ class Transaction:
         if start >= 0:
             return self._step_in_frame(now, len(self._buffer) - start)
         until = self._deadline
-        if len(self._buffer) >= _LEAST_REPLY:
+        if len(self._buffer) >= EXCEPTION_LENGTH:
             until = min(until, MonoNs(self._last_heard + self._timing.chunk_gap_ns))
         if now >= until:
             self.timed_out = now >= self._deadline
             return self._end()
         # No reply can be complete before its own length has passed. With something heard, the rest
         # of the shortest reply must still come; babble is looked at now and then only.
-        wire = self._timing.wire_ns(_LEAST_REPLY if self.heard else self._want.length)
+        wire = self._timing.wire_ns(EXCEPTION_LENGTH if self.heard else self._want.length)
         if self.heard > 2 * self._want.length + _BABBLE_KEPT:
             wire = max(wire, _BABBLE_LOOK_NS)
         since = now if self.heard else self._tx_end + self._timing.interframe_ns
