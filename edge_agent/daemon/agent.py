@@ -175,12 +175,11 @@ class Agent:
 
     def trouble(self) -> list[str]:
         """What is wrong now, for people: degraded parts and threads that are late."""
-        watched = [worker.watched for worker in self._workers.values()]
         spool = self._spool.stats()
         degraded = [f"spool: {spool.problem}"] if spool.problem else []
         if spool.memory_only:
             degraded.append("spool: the disk cannot be used, records live in memory: a restart loses them")
-        return [*self.problems, *degraded, *trouble(watched, self._clock.mono_ns())]
+        return [*self.problems, *degraded, *self._late()]
 
     # --- the run --------------------------------------------------------------------------------
 
@@ -196,12 +195,14 @@ class Agent:
         return self._shut_down()
 
     def _supervise(self, feeder: WatchdogFeeder) -> None:
-        now = self._clock.mono_ns()
-        late = trouble([worker.watched for worker in self._workers.values()], now)
         for entry in self._chronicle.look(self._look()):
             log.log(entry.level, "%s", entry.message, extra=dict(entry.fields))
-        if feeder.due(now, healthy=not late):
+        if feeder.due(self._clock.mono_ns(), healthy=not self._late()):
             systemd.notify("WATCHDOG=1", f"STATUS={self._summary()}")
+
+    def _late(self) -> list[str]:
+        """Threads that have ended or hang; the watchdog is fed only while there is none."""
+        return trouble([worker.watched for worker in self._workers.values()], self._clock.mono_ns())
 
     def _look(self) -> Look:
         return Look(

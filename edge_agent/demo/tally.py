@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from edge_agent.model import DeviceDef, Send, Site, WallNs
+from edge_agent.model import PointDef, Send, Site, WallNs
 from edge_agent.simulator import log
 from edge_agent.simulator.encode import value_of
 from edge_agent.simulator.log import Entry
@@ -63,7 +63,7 @@ def compare(site: Site, entries: Iterable[Entry], tally: Tally, until: WallNs) -
         for point in device.points:
             if point.send is not Send.SAMPLES:
                 continue
-            given, due = _served(device, point.name, entries, until)
+            given, due = _served(point, device.unit_id, entries, until)
             got = tally.received.get((device.name, point.name), Counter())
             served += due.total()
             lost += (due - got).total()
@@ -72,13 +72,12 @@ def compare(site: Site, entries: Iterable[Entry], tally: Tally, until: WallNs) -
 
 
 def _served(
-    device: DeviceDef, name: str, entries: list[Entry], until: WallNs
+    point: PointDef, unit_id: int, entries: list[Entry], until: WallNs
 ) -> tuple[Counter[Value], Counter[Value]]:
     """All values of a point that were served, and those of them that must have arrived."""
-    point = next(point for point in device.points if point.name == name)
     given: Counter[Value] = Counter()
     due: Counter[Value] = Counter()
-    for sample in log.samples(entries, point, device.unit_id):
+    for sample in log.samples(entries, point, unit_id):
         value = value_of(point, sample.words)
         given[value] += 1
         due[value] += sample.t_wall <= until
