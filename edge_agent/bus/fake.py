@@ -59,6 +59,12 @@ class FakePort:
     def unsent(self) -> int:
         return self.held
 
+    def descriptor(self) -> None:
+        return None
+
+    def failed(self, code: int) -> PortError:
+        raise AssertionError(f"nothing compiled runs on a fake port, yet it met errno {code}")
+
     def close(self) -> None:
         self.closed = True
 
@@ -113,7 +119,9 @@ class FakeLine:
     def close(self) -> None:
         self._open = False
 
-    def run(self, plan: Sequence[ReadRequest], deadline: MonoNs) -> list[Done]:
+    def run(
+        self, plan: Sequence[ReadRequest], deadline: MonoNs, patience_ns: int | None = None
+    ) -> list[Done]:
         self.plans.append(list(plan))
         done = []
         for request in plan:
@@ -131,4 +139,6 @@ class FakeLine:
             self._clock.advance(self._cost_ns)
             outcome = self._answer(request)
             done.append(Done(outcome, self._clock.mono_ns(), self._cost_ns))
+            if patience_ns is not None:
+                break
         return done

@@ -55,6 +55,12 @@ class Port(Protocol):
     def unsent(self) -> int:
         """Bytes the driver still holds."""
 
+    def descriptor(self) -> int | None:
+        """What the compiled loop reads and writes itself; None: only by the methods here."""
+
+    def failed(self, code: int) -> PortError:
+        """The error for the errno that the compiled loop met; 0: ready to be read, but empty."""
+
     def close(self) -> None: ...
 
 
@@ -105,6 +111,12 @@ class SerialPort:
         except _FOREIGN:
             return 0
         return int(struct.unpack("i", answer)[0])
+
+    def descriptor(self) -> int:
+        return self._fd
+
+    def failed(self, code: int) -> PortError:
+        return _failed(self._path, OSError(code, os.strerror(code))) if code else _lost(self._path)
 
     def close(self) -> None:
         # A close waits up to half a minute for bytes a stopped line does not take: they are thrown away.

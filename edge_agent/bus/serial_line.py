@@ -3,11 +3,15 @@
 Owns the port while it is open. Each request waits for the line's silence, is written, and is waited
 for by sleeping to the earliest possible end of its reply and reading once. t3.5 is counted from the
 moment the last byte was *read*, which is never before it came, so it is never undercut.
+
+With a talker, the compiled loop makes the requests, as long as each gets its plain good reply;
+whatever else happens it hands back as it stands, and the loop here, its twin, goes on with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import takewhile
 from typing import Literal
 
 from edge_agent.bus.frames import Expected, expect
@@ -25,11 +29,13 @@ from edge_agent.bus.outcomes import (
 )
 from edge_agent.bus.port import Port
 from edge_agent.bus.quiet import Quiet
+from edge_agent.bus.talker import ROWS, Ask, Talker
 from edge_agent.bus.timing import Timing
 from edge_agent.bus.tracing import Tracer
 from edge_agent.bus.transaction import Transaction, Wait
 from edge_agent.clock import Clock
 from edge_agent.errors import PortError
+from edge_agent.kernels import talk
 from edge_agent.model import NS, MonoNs
 
 JAMMED_NS = NS
@@ -37,6 +43,7 @@ JAMMED_NS = NS
 turn it is comes to a bad frame without being sent."""
 _NOISY_BYTES = 256
 _NOISY_LOOK_NS = NS // 50
+_FOR_EVER = 1 << 62
 
 
 class SerialLine(KeptPort[Port]):
@@ -51,8 +58,10 @@ class SerialLine(KeptPort[Port]):
         manners: Mapping[int, Manners],
         stopped: Stopped = never_stopped,
         tracer: Tracer | None = None,
+        talker: Talker | None = None,
     ) -> None:
         super().__init__(open_port, clock, manners)
+        self._talker = talker
         self._timing = timing
         self._stopped = stopped
         self._tracer = tracer
@@ -66,48 +75,125 @@ class SerialLine(KeptPort[Port]):
     def _begin(self) -> None:
         self._quiet = Quiet(self._timing, self._clock.mono_ns())
 
-    def run(self, plan: Sequence[ReadRequest], deadline: MonoNs) -> list[Done]:
+    def run(
+        self, plan: Sequence[ReadRequest], deadline: MonoNs, patience_ns: int | None = None
+    ) -> list[Done]:
         done: list[Done] = []
-        for request in plan:
-            if self._clock.mono_ns() >= deadline or self._stopped():
+        while len(done) < len(plan) and self._clock.mono_ns() < deadline and not self._stopped():
+            some = self._try(plan[len(done) :], deadline, patience_ns)
+            done += some
+            if not some or patience_ns is not None:
                 break
-            one = self._try(request, deadline)
-            if one is None:
-                break
-            done.append(one)
         return done
 
-    def _try(self, request: ReadRequest, deadline: MonoNs) -> Done | None:
-        """None when the request could not be begun by the deadline, or the agent is stopping."""
+    def _try(self, plan: Sequence[ReadRequest], deadline: MonoNs, patience_ns: int | None) -> list[Done]:
+        """One request or more; none when it could not be begun by the deadline, or the agent is stopping."""
         if self._port is None:
-            return self._port_down()
+            return [self._port_down()]
+        done = self._compiled(self._port, plan, deadline, patience_ns)
+        if done is not None:
+            return done
         try:
-            return self._exchange(self._port, request, deadline)
+            one = self._exchange(self._port, plan[0], deadline)
         except PortError as error:
-            return self._give_up(error)
+            one = self._give_up(error)
+        return [] if one is None else [one]
+
+    # --- the compiled loop ----------------------------------------------------------------------
+
+    def _compiled(
+        self, port: Port, plan: Sequence[ReadRequest], deadline: MonoNs, patience_ns: int | None
+    ) -> list[Done] | None:
+        """What the compiled loop made; None when the first request is its twin's to make."""
+        talker, fd = self._talker, port.descriptor()
+        # On a loud line every request meets bytes; the twin knows how to wait them out.
+        if talker is None or fd is None or self._loud_bytes:
+            return None
+        asks = [self._ask(request) for request in takewhile(_has_own_shape, plan[:ROWS])]
+        if not asks:
+            return None
+        ready = self._quiet.ready_at(asks[0].interframe_ns)
+        made = talker.talk(fd, asks, ready, deadline, _FOR_EVER if patience_ns is None else patience_ns)
+        done = [self._plain(plan[row], asks[row], talker, row) for row in range(made)]
+        match talker.status:
+            case talk.DONE:
+                return done
+            case talk.NOT_BEGUN:
+                return done or None
+            case talk.NOISE:
+                noise = talker.spoken(made)
+                self._discard(talker.bytes_heard(made, noise.heard), noise.last)
+                return done or None
+        try:
+            one = self._take_over(port, plan[made], asks[made], talker, made)
+        except PortError as error:
+            one = self._give_up(error)
+        return done if one is None else [*done, one]
+
+    def _ask(self, request: ReadRequest) -> Ask:
+        manners = self.manners[request.device]
+        return Ask(expect(request), manners.timeout.timeout_ns, manners.interframe_ns, manners.turnaround_ns)
+
+    def _plain(self, request: ReadRequest, ask: Ask, talker: Talker, row: int) -> Done:
+        """A plain good reply: what `_exchange` does with one, without the steps that led to it."""
+        want, spoken = ask.want, talker.spoken(row)
+        frame = talker.bytes_heard(row, want.length)
+        outcome = Values(frame[3:-2], spoken.latency_ns)
+        self.counts.sent_bytes += len(want.request)
+        self.counts.heard_bytes += want.length
+        if self._tracer:
+            self._tracer.sent(request, want.request, spoken.start)
+            self._tracer.outcome(request, outcome, frame, ask.timeout_ns, spoken.last)
+        self._answered(self.manners[request.device], outcome.latency_ns, spoken.last)
+        return Done(outcome, spoken.last, spoken.last - spoken.start + self._timing.interframe_ns)
+
+    def _take_over(self, port: Port, request: ReadRequest, ask: Ask, talker: Talker, row: int) -> Done | None:
+        """Go on with a request that the compiled loop sent; None when the agent is stopping."""
+        spoken = talker.spoken(row)
+        if talker.status == talk.FAILED:
+            raise port.failed(talker.errno)
+        sent = spoken.sent
+        if talker.status == talk.SHORT:
+            port.write(ask.want.request[spoken.heard :])
+            sent = self._clock.mono_ns()
+        transaction = self._begun(request, ask, spoken.start, sent)
+        if talker.status == talk.WAITING and spoken.heard:
+            transaction.receive(talker.bytes_heard(row, spoken.heard), spoken.last)
+        return self._conclude(port, request, ask, transaction, spoken.start)
+
+    # --- its twin -------------------------------------------------------------------------------
 
     def _exchange(self, port: Port, request: ReadRequest, deadline: MonoNs) -> Done | None:
-        manners = self.manners[request.device]
-        settled = self._settle(port, manners.interframe_ns, deadline)
+        ask = self._ask(request)
+        settled = self._settle(port, ask.interframe_ns, deadline)
         if settled is not True:
             return settled
-        want = expect(request)
-        timeout_ns = manners.timeout.timeout_ns
-        transaction = Transaction(want, self._timing, timeout_ns)
         start = self._clock.mono_ns()
-        port.write(want.request)
-        transaction.sent(start, self._clock.mono_ns())
-        self.counts.sent_bytes += len(want.request)
+        port.write(ask.want.request)
+        transaction = self._begun(request, ask, start, self._clock.mono_ns())
+        return self._conclude(port, request, ask, transaction, start)
+
+    def _begun(self, request: ReadRequest, ask: Ask, start: MonoNs, sent: MonoNs) -> Transaction:
+        transaction = Transaction(ask.want, self._timing, ask.timeout_ns)
+        transaction.sent(start, sent)
+        self.counts.sent_bytes += len(ask.want.request)
         if self._tracer:
-            self._tracer.sent(request, want.request, start)
+            self._tracer.sent(request, ask.want.request, start)
+        return transaction
+
+    def _conclude(
+        self, port: Port, request: ReadRequest, ask: Ask, transaction: Transaction, start: MonoNs
+    ) -> Done | None:
+        """Hear the reply out; None when the agent is stopping."""
+        want = ask.want
         outcome = self._await(port, transaction)
         now = self._clock.mono_ns()
         if outcome is None:
             self._quiet.after_silence(now, 0, want)
             return None
         if self._tracer:
-            self._tracer.concluded(request, transaction, timeout_ns, now)
-        self._after(port, transaction, want, manners, timeout_ns, now)
+            self._tracer.concluded(request, transaction, ask.timeout_ns, now)
+        self._after(port, transaction, want, self.manners[request.device], ask.timeout_ns, now)
         self._count(transaction)
         answered = isinstance(outcome, Values | DeviceException)
         occupied = now - start if answered else self._timing.wire_ns(len(want.request) + transaction.heard)
@@ -164,6 +250,12 @@ class SerialLine(KeptPort[Port]):
         if self._tracer:
             self._tracer.discarded(data, now, is_late)
 
+    def _answered(self, manners: Manners, latency_ns: int, now: MonoNs) -> None:
+        self._awaited = None
+        manners.timeout.replied(latency_ns)
+        manners.unheard = 0
+        self._quiet.after_reply(now, manners.turnaround_ns)
+
     def _after(
         self,
         port: Port,
@@ -177,9 +269,7 @@ class SerialLine(KeptPort[Port]):
         self._awaited = None
         match outcome:
             case Values(latency_ns=latency_ns) | DeviceException(latency_ns=latency_ns):
-                manners.timeout.replied(latency_ns)
-                manners.unheard = 0
-                self._quiet.after_reply(now, manners.turnaround_ns)
+                self._answered(manners, latency_ns, now)
             case BadFrame() if not transaction.timed_out:
                 manners.unheard = 0
                 self._quiet.after_bad_frame(now)
@@ -200,3 +290,10 @@ class SerialLine(KeptPort[Port]):
         self.counts.echoes += transaction.echo
         if transaction.frame:
             self.counts.discarded_bytes += transaction.heard - len(transaction.frame)
+
+
+def _has_own_shape(request: ReadRequest) -> bool:
+    """Coils 0x03xx, count 17 to 24: the request is shaped like its own reply, so on a line with local echo
+    the compiled loop, which knows no echo, would take the one for the other."""
+    want = expect(request)
+    return want.request[:3] != want.header or len(want.request) != want.length

@@ -35,6 +35,7 @@ from edge_agent.bus.outcomes import (
 from edge_agent.bus.pool import Job, Pool
 from edge_agent.bus.schedule import MISSED_AT_MOST, Due, Schedule
 from edge_agent.bus.slack import fine_timers
+from edge_agent.bus.talker import Talk
 from edge_agent.bus.tallies import Tally
 from edge_agent.bus.trace import Trace
 from edge_agent.bus.view import word
@@ -66,6 +67,7 @@ class BusWorker:
         counters: Counters,
         trace: Trace | None = None,
         line: Line | None = None,
+        talk: Talk | None = None,
     ) -> None:
         self.bus = site.buses[bus_index]
         self._clock = clock
@@ -75,7 +77,7 @@ class BusWorker:
         self._asking_since: MonoNs | None = None
         self._devices = devices_of(site, bus_index)
         manners = {device.index: device.manners for device in self._devices.values()}
-        self._line = line or make_line(self.bus, manners, clock, self._stopping, trace)
+        self._line = line or make_line(self.bus, manners, clock, self._stopping, trace, talk)
         now = clock.mono_ns()
         self._schedule = Schedule(_periods(self._devices.values()), now)
         self._pool = Pool()

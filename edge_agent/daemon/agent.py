@@ -83,6 +83,8 @@ class Agent:
         functions = self._kernels()
         now = clock.mono_ns(), clock.wall_ns()
         self._stage = Stage.build(site, FIRST_GENERATION, functions, *now, counters=self._counters)
+        # As plain Python the compiled loop would only be slower than the bus's own.
+        self._talk = functions.talk if functions.mode == "native" else None
         snapshots = self._snapshots(functions.mode)
         self._sender = self._make_sender(snapshots)
         self._intake = Intake(clock, self._counters)
@@ -110,7 +112,14 @@ class Agent:
     def _bus(self, index: int, tracer: Tracer | None) -> BusWorker:
         trace = tracer.take if tracer is not None and self._site.buses[index].name == tracer.bus else None
         return BusWorker(
-            self._site, index, FIRST_GENERATION, self._intake.put, self._clock, self._counters, trace
+            self._site,
+            index,
+            FIRST_GENERATION,
+            self._intake.put,
+            self._clock,
+            self._counters,
+            trace,
+            talk=self._talk,
         )
 
     def _snapshots(self, kernel_mode: str) -> Snapshots:

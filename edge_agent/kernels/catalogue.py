@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 
-from edge_agent.kernels import intrinsics
+from edge_agent.kernels import intrinsics, system
 from edge_agent.kernels.registry import KERNELS, Kernel
 
-MODULES = ("decode", "filters", "alarms", "windows", "judge")
+MODULES = ("decode", "filters", "alarms", "windows", "judge", "talk")
 
-LIBRARY_FORMAT = 1
+LIBRARY_FORMAT = 2
 """Raised when the same sources must no longer be served by an older builder's library."""
 
 
@@ -37,7 +37,8 @@ def source_hash(kernels: Mapping[str, Kernel]) -> str:
     freezes them. The hash does not depend on the Python version or on where the files lie.
     """
     digest = hashlib.sha256(f"format {LIBRARY_FORMAT}\n".encode())
-    names = {kernel.function.__module__ for kernel in kernels.values()} | {intrinsics.__name__}
+    names = {kernel.function.__module__ for kernel in kernels.values()}
+    names |= {intrinsics.__name__, system.__name__}
     for name in sorted(names):
         module = sys.modules[name]
         digest.update(Path(module.__file__ or "").read_bytes())
@@ -45,6 +46,8 @@ def source_hash(kernels: Mapping[str, Kernel]) -> str:
         digest.update("".join(f"{key}={value!r}\n" for key, value in sorted(constants.items())).encode())
     for name, kernel in sorted(kernels.items()):
         signature = kernel.signature
-        line = f"{name} {signature.result}({', '.join(signature.arguments)}) {kernel.exported}\n"
+        line = (
+            f"{name} {signature.result}({', '.join(signature.arguments)}) {kernel.exported} {kernel.system}\n"
+        )
         digest.update(line.encode())
     return digest.hexdigest()

@@ -24,6 +24,8 @@ def functions(kernels: Mapping[str, Kernel]) -> dict[str, Callable[..., Any]]:
 
 
 def _function(kernel: Kernel) -> Callable[..., Any]:
+    if kernel.system:
+        return kernel.function
     callback = frontend.callback(kernel)
     callback.compile()
     _compiled.append(callback)

@@ -8,7 +8,8 @@ Rules for a kernel's body, so that all ways agree to the last bit:
 * index a pointer argument directly (`p[i]`), never with a negative index, never out of range;
 * constants are module-level ints and floats; helpers are other `@kernel` functions (they inline);
 * only + - * / // % on floats, comparisons, bit operations on non-negative ints below 2**63, and the
-  intrinsics of `kernels.intrinsics`; integer arithmetic must not overflow 64 bits.
+  intrinsics of `kernels.intrinsics`; integer arithmetic must not overflow 64 bits;
+* a kernel marked `system` may also make the calls of `kernels.system`, in itself and its helpers.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ class Kernel:
     function: Callable[..., Any]
     exported: bool
     """Whether the library exports it; helpers are only inlined into others."""
+    system: bool = False
+    """Whether it makes system calls (`kernels.system`): such a one has no golden vectors, since what it
+    returns depends on the outside, and no form under the JIT, where its plain body runs."""
 
 
 KERNELS: dict[str, Kernel] = {}
@@ -56,14 +60,14 @@ def parse_signature(text: str) -> Signature:
     return Signature(match[1], arguments)
 
 
-def kernel(signature: str, *, exported: bool = True) -> Callable[[F], F]:
+def kernel(signature: str, *, exported: bool = True, system: bool = False) -> Callable[[F], F]:
     """Register a function as a kernel; returns it unchanged."""
 
     def register(function: F) -> F:
         name = function.__name__
         if name in KERNELS:
             raise ValueError(f"kernel {name} is defined twice")
-        KERNELS[name] = Kernel(name, parse_signature(signature), function, exported)
+        KERNELS[name] = Kernel(name, parse_signature(signature), function, exported, system)
         return function
 
     return register

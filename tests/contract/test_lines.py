@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from edge_agent import kernels
 from edge_agent.bus.fake import FakeLine, FakePort
 from edge_agent.bus.line import Line
 from edge_agent.bus.manners import AdaptiveTimeout, Manners
@@ -25,6 +26,7 @@ from edge_agent.bus.outcomes import (
 )
 from edge_agent.bus.port import open_port
 from edge_agent.bus.serial_line import SerialLine
+from edge_agent.bus.talker import Talk, Talker
 from edge_agent.bus.tcp import TcpLine
 from edge_agent.bus.timing import rtu_timing
 from edge_agent.clock import Clock, FakeClock, SystemClock
@@ -57,7 +59,7 @@ def _manners() -> dict[int, Manners]:
     return {0: Manners(timeout=AdaptiveTimeout(150 * MS))}
 
 
-@pytest.fixture(params=["fake_line", "fake_port", "pty", "tcp"])
+@pytest.fixture(params=["fake_line", "fake_port", "pty", "compiled_pty", "tcp"])
 def rig(request, tmp_path) -> Iterator[Rig]:
     maker: Any = globals()[f"_{request.param}"]
     yield from maker(tmp_path)
@@ -99,7 +101,11 @@ def _fake_port(_) -> Iterator[Rig]:
     yield Rig(line, clock, lambda: plugged.__setitem__(0, False), lambda: plugged.__setitem__(0, True))
 
 
-def _pty(tmp_path) -> Iterator[Rig]:
+def _compiled_pty(tmp_path) -> Iterator[Rig]:
+    yield from _pty(tmp_path, kernels.load("native").talk)
+
+
+def _pty(tmp_path, talk: Talk | None = None) -> Iterator[Rig]:
     clock = SystemClock()
     path = tmp_path / "by-id"
     slaves: list[PtySlave] = []
@@ -115,7 +121,9 @@ def _pty(tmp_path) -> Iterator[Rig]:
 
     plug()
     link = SerialLink(path=str(path), baud=115200)
-    line = SerialLine(lambda: open_port(link, clock), rtu_timing(link), clock, manners=_manners())
+    timing = rtu_timing(link)
+    talker = Talker(talk, timing) if talk else None
+    line = SerialLine(lambda: open_port(link, clock), timing, clock, manners=_manners(), talker=talker)
     yield Rig(line, clock, unplug, plug)
     line.close()
     slaves[-1].close()

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import llvmlite.binding as llvm
 
 from edge_agent.kernels.artifact import SYMBOL
+from edge_agent.kernels.build import system
 from edge_agent.kernels.build.frontend import Compiled
 from edge_agent.kernels.build.targets import Target
 
@@ -29,6 +30,7 @@ def emit_object(compiled: Iterable[Compiled], identity: bytes, target: Target) -
     for item in items:
         module.link_in(_parse(item.ir, machine))
         module.link_in(_parse(_export_ir(item), machine))
+    module.link_in(_parse(system.glue(target), machine))
     _internalise(module, {item.kernel.name for item in items} | {SYMBOL})
     module.verify()
     _optimise(module, machine)

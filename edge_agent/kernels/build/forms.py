@@ -26,6 +26,7 @@ from numba.core.typing.templates import AbstractTemplate, infer_global
 from numba.extending import intrinsic, overload, register_model
 
 from edge_agent.kernels import intrinsics
+from edge_agent.kernels.build import system
 from edge_agent.kernels.registry import Kernel
 
 OPTIONS = {
@@ -133,9 +134,9 @@ _taught: set[Callable[..., Any]] = set()
 
 def teach_numba(kernels: Mapping[str, Kernel]) -> None:
     """Let a kernel call intrinsics and other kernels by their plain names."""
-    for function, form in (
-        _FORMS | {kernel.function: kernel.function for kernel in kernels.values()}
-    ).items():
+    system.announce()
+    bodies = {kernel.function: kernel.function for kernel in kernels.values()}
+    for function, form in (_FORMS | system.FORMS | bodies).items():
         if function not in _taught:
             _teach(function, form)
 

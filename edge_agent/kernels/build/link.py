@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 from edge_agent.errors import KernelError
 from edge_agent.kernels.artifact import host_architecture
-from edge_agent.kernels.build import backend, elf
+from edge_agent.kernels.build import backend, elf, system
 from edge_agent.kernels.build.targets import Target
 
 _LIBC = ("memset", "memcpy", "memmove")
@@ -27,7 +27,7 @@ _FLAGS = ("-shared", "-s", "-z", "relro", "-z", "now", "-z", "noexecstack", "-z"
 
 def foreign_symbols(target: Target) -> dict[str, tuple[str, ...]]:
     """What a kernel library may leave undefined, by the library that has it."""
-    libraries = {"libc.so.6": _LIBC, "libm.so.6": _LIBM}
+    libraries = {"libc.so.6": (*_LIBC, *system.LIBC, *target.clock), "libm.so.6": _LIBM}
     return libraries | ({"libgcc_s.so.1": target.helpers} if target.helpers else {})
 
 

@@ -74,7 +74,11 @@ def write() -> golden.Json:
     """Run the scenario through the plain bodies; the content of `golden.json`."""
     from edge_agent.kernels.catalogue import all_kernels
 
-    functions = {name: kernel.function for name, kernel in all_kernels().items() if kernel.exported}
+    functions = {
+        name: kernel.function
+        for name, kernel in all_kernels().items()
+        if kernel.exported and not kernel.system
+    }
     site = _site()
     extra = {"moves": ("i64", 256), "out_i": ("i64", 1024), "out_f": ("f64", 1024)}
     site.tables |= {name: (golden.ELEMENTS[kind] * length)() for name, (kind, length) in extra.items()}

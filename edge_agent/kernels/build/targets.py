@@ -21,6 +21,8 @@ class Target:
     float_mask: int = 0
     float_flags: int = 0
     """`e_flags & float_mask` when floats pass in the registers that Debian's ABI wants."""
+    clock: tuple[str, str] = ("clock_gettime", "clock_nanosleep")
+    """The C library's functions with a 64-bit time, to read a clock and to sleep by it."""
     helpers: tuple[str, ...] = ()
     """Functions of libgcc that the code generator may call."""
 
@@ -44,6 +46,7 @@ TARGETS = {
             name="armhf", triple="armv7-unknown-linux-gnueabihf", cpu="generic", features="+vfp3,-d32,-neon",
             emulation="armelf_linux_eabi", elf_machine=40, elf_class=32,
             float_mask=0x400, float_flags=0x400, helpers=_ARM_HELPERS,
+            clock=("__clock_gettime64", "__clock_nanosleep_time64"),
         ),
         Target(
             name="riscv64", triple="riscv64-unknown-linux-gnu", cpu="generic-rv64",
