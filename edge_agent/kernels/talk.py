@@ -9,8 +9,10 @@ How one request is timed:
 * absolute sleep until the line may be spoken on; what was heard by then is `NOISE`, and nothing is sent;
 * write; absolute sleep until all but the reply's last character can have come, which is one wake-up
   for most replies, however many pieces they come in;
-* read; sleep over what is still missing, but for its last character; poll for that one, so that the
-  reply's end is seen when it comes and not when a timer thinks that it should.
+* read; poll for what is still missing, and when that brings bytes, which tells their time, sleep over
+  the rest but for its last character; so the reply's end is seen when it comes and not when a timer
+  thinks that it should. Sleeping right after the first read would be late by up to a FIFO's length:
+  how long ago its bytes came is not known.
 
 `t3.5` counts from the moment after the read that brought the last byte, which is never before it came.
 """
@@ -169,7 +171,6 @@ def hear_reply(fd: int, row: int, state: Ints, rows: Ints, replies: Bytes) -> in
         # Ready, but nothing there: hung up, or a second process took the bytes.
         if state[ERRNO] > 0 or (got == 0 and ready == 1):
             return FAILED
-        ready = 0
         if got > 0:
             if heard == 0:
                 rows[at + FIRST_NS] = now
@@ -183,8 +184,9 @@ def hear_reply(fd: int, row: int, state: Ints, rows: Ints, replies: Bytes) -> in
                 return DONE if heard == length and crc_is_good(replies, base, length) == 1 else WAITING
             missing_ns = (length - heard) * char_ns
             until = min(now + missing_ns + state[GAP_NS], bound)
-            if heard + 2 < length:
+            if ready == 1 and heard + 2 < length:
                 sys_sleep_until(min(now + missing_ns - char_ns, until))
+            ready = 0
         elif now >= until:
             return WAITING
         else:
