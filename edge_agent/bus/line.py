@@ -69,13 +69,8 @@ class Line(Protocol):
 
     def close(self) -> None: ...
 
-    def run(
-        self, plan: Sequence[ReadRequest], deadline: MonoNs, patience_ns: int | None = None
-    ) -> list[Done]:
+    def run(self, plan: Sequence[ReadRequest], deadline: MonoNs) -> list[Done]:
         """Make the requests in order; one `Done` for each that was made.
-
-        `patience_ns`: hand on what was made before the whole plan is through, when the next reply would
-        come later than this after the first one; 0: with the first. None: the whole plan.
 
         No request is begun at or after `deadline`; one that was begun is ended, however late. When the
         port is not there, or goes, each remaining request comes to `PortDown`. Never raises for

@@ -78,14 +78,13 @@ class Talker:
         self._early: dict[int, int] = {}
         """By unit id: end of the request to the first byte of the soonest reply worth waking for."""
 
-    def talk(self, fd: int, asks: Sequence[Ask], ready: MonoNs, deadline: MonoNs, budget_ns: int) -> int:
+    def talk(self, fd: int, asks: Sequence[Ask], ready: MonoNs, deadline: MonoNs) -> int:
         """How many of the first `ROWS` asks got their plain good reply; `status` says why it ended."""
         for row, ask in enumerate(asks[:ROWS]):
             self._fill(row, ask)
         state = self._state
         state[at.READY_NS] = ready
         state[at.DEADLINE_NS] = deadline
-        state[at.BUDGET_NS] = budget_ns
         made = self._talk(fd, min(len(asks), ROWS), *self._tables)
         for row in range(made):
             self._learn(row, asks[row].want.unit_id)

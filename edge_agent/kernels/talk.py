@@ -30,15 +30,12 @@ DEADLINE_NS = 1
 """No request begins at or after it."""
 SLICE_NS = 2
 """Longest wait for one thing before the caller is asked whether to go on."""
-BUDGET_NS = 3
-"""A request is only begun if its reply can come this soon after the first reply that is not handed on
-yet; 0: return with every reply."""
-CHAR_NS = 4
-GAP_NS = 5
+CHAR_NS = 3
+GAP_NS = 4
 """Pause inside a reply that is tolerated."""
-STATUS = 6
-ERRNO = 7
-STATE_CELLS = 8
+STATUS = 5
+ERRNO = 6
+STATE_CELLS = 7
 
 # --- rows: one request each ---
 TALK_ROW = 16
@@ -201,7 +198,6 @@ def talk(fd: int, count: int, state: Ints, rows: Ints, requests: Bytes, replies:
     """Make up to `count` requests; how many got their plain good reply. STATUS says why it ended; the row
     behind the good ones is the one it ended with."""
     made = 0
-    first = 0
     ready = state[READY_NS]
     while made < count:
         at = made * TALK_ROW
@@ -212,14 +208,8 @@ def talk(fd: int, count: int, state: Ints, rows: Ints, requests: Bytes, replies:
         state[STATUS] = status
         if status != DONE:
             return made
-        last = rows[at + LAST_NS]
-        if made == 0:
-            first = last
         made += 1
         if made < count:
-            following = at + TALK_ROW
-            ready = last + max(rows[at + TURNAROUND_NS], rows[following + PAUSE_NS])
-            on_the_line = (rows[following + REQUEST_BYTES] + rows[following + REPLY_BYTES]) * state[CHAR_NS]
-            if ready + on_the_line - first > state[BUDGET_NS]:
-                return made
+            pause = max(rows[at + TURNAROUND_NS], rows[at + TALK_ROW + PAUSE_NS])
+            ready = rows[at + LAST_NS] + pause
     return made

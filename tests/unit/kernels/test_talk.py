@@ -39,7 +39,6 @@ class Call:
     frames: list[bytes]
     reply_bytes: int = len(FRAME)
     header: bytes = FRAME[:3]
-    budget_ns: int = 0
     ready_ns: int = field(default_factory=NOW)
     deadline_ns: int = field(default_factory=lambda: NOW() + 10_000 * MS)
     slice_ns: int = 5 * MS
@@ -50,7 +49,7 @@ class Call:
         count = len(self.frames)
         self.state = (ctypes.c_int64 * at.STATE_CELLS)()
         self.state[at.READY_NS], self.state[at.DEADLINE_NS] = self.ready_ns, self.deadline_ns
-        self.state[at.SLICE_NS], self.state[at.BUDGET_NS] = self.slice_ns, self.budget_ns
+        self.state[at.SLICE_NS] = self.slice_ns
         self.state[at.CHAR_NS], self.state[at.GAP_NS] = 1000, MS
         self.rows = (ctypes.c_int64 * (at.TALK_ROW * count))()
         requests = (ctypes.c_uint8 * (at.REQUEST_ROOM * count))()
@@ -148,7 +147,7 @@ def test_the_pauses_of_a_plan_are_kept(kernel_set: Kernels, mirror: socket.socke
     ready = NOW() + 2 * MS
     for pause, turnaround in ((3 * MS, 0), (0, 3 * MS)):
         call = Call(
-            kernel_set, mirror.fileno(), [FRAME] * 4, budget_ns=2**61, ready_ns=ready,
+            kernel_set, mirror.fileno(), [FRAME] * 4, ready_ns=ready,
             pause_ns=pause, turnaround_ns=turnaround,
         )  # fmt: skip
         assert (call.made, call.status) == (4, at.DONE)
@@ -157,17 +156,8 @@ def test_the_pauses_of_a_plan_are_kept(kernel_set: Kernels, mirror: socket.socke
             assert call.cell(at.START_NS, row) >= call.cell(at.LAST_NS, row - 1) + 3 * MS
 
 
-def test_without_a_budget_every_reply_is_handed_on_at_once(
-    kernel_set: Kernels, mirror: socket.socket
-) -> None:
-    call = Call(kernel_set, mirror.fileno(), [FRAME] * 3)
-    assert (call.made, call.status) == (1, at.DONE)
-    call = Call(kernel_set, mirror.fileno(), [FRAME] * 3, pause_ns=MS, budget_ns=MS)
-    assert call.made == 1
-
-
 def test_what_ends_a_plan_leaves_the_replies_before_it(kernel_set: Kernels, mirror: socket.socket) -> None:
-    call = Call(kernel_set, mirror.fileno(), [FRAME, FRAME, FRAME[:-1] + b"\0", FRAME], budget_ns=2**61)
+    call = Call(kernel_set, mirror.fileno(), [FRAME, FRAME, FRAME[:-1] + b"\0", FRAME])
     assert (call.made, call.status, call.heard(1)) == (2, at.WAITING, FRAME)
 
 
