@@ -11,8 +11,10 @@ from pathlib import Path
 from statistics import median
 
 from _common import Row, take_turns
-from _pacing import Slave, Turn, Window, p50_p99, paced, take_turn, watch
+from _pacing import Slave, Turn, Window, p50_p99, paced, watch
 from _processes import Bench, Command, Task, compiled, daemon, running, wait_at_work
+
+from edge_agent.daemon import status
 
 _LINES = 8
 _BAUD = 115200
@@ -75,8 +77,19 @@ def _idle_us(taken: Sequence[Turn]) -> tuple[float, float]:
 def _daemon(bench: Bench, slave: Slave, registers: int) -> Turn:
     folder = bench.place("many")
     command = daemon(folder, bench.url, _configuration(slave.paths, registers // 2))
-    started = partial(wait_at_work, folder / "status.sock")
-    return take_turn(slave, command, _WINDOW_S, folder / "log", started)
+    with running(command, folder / "log") as child:
+        slave.wait_for_requests()
+        wait_at_work(folder / "status.sock")
+        turn = watch(slave, [child], _WINDOW_S)
+        _check_busy(folder / "status.sock")
+    return turn
+
+
+def _check_busy(socket: Path) -> None:
+    """The other threads had their work: values were judged, and samples of them are at the broker."""
+    counted = status.fetch(socket)["counters"]
+    assert counted["process_blocks_judged"], counted
+    assert counted["uplink_acked{sample}"], counted
 
 
 def _configuration(paths: Sequence[str], points: int) -> str:
