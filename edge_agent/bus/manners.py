@@ -83,9 +83,10 @@ class Manners:
 
     @property
     def whole_late_ns(self) -> int:
-        """How long after any timeout a reply may still come, by what is configured and not by how fast
-        the device has been so far."""
-        return 2 * self.timeout.configured_ns if self.late_window_ns is None else self.late_window_ns
+        """How long after any outcome a reply may still come, by what is configured and not by how fast
+        the device has been so far: noise or an adapted timeout may have ended the wait at its beginning."""
+        configured_ns = self.timeout.configured_ns
+        return configured_ns + (2 * configured_ns if self.late_window_ns is None else self.late_window_ns)
 
 
 def manners_of(device: DeviceDef, bus: BusDef) -> Manners:

@@ -211,12 +211,15 @@ class BusWorker:
                 self._pool.add([Job(device.planner.cheapest(), MonoNs(now + NS), probe=True)])
 
     def _fill_idle(self, now: MonoNs) -> None:
-        """Continuous points take what the line has left, the devices in turn."""
+        """Continuous points take what the line has left, the devices in turn. What waits for a reply that
+        another device still owes leaves it to them."""
         for _ in range(len(self._continuous)):
-            if len(self._pool):
+            if self._next_job(now) is not None:
                 return
             device = self._continuous.pop(0)
             self._continuous.append(device)
+            if self._pool.holds(device.index):
+                continue
             if self._instead(device) is None:
                 self._ask(device, dict.fromkeys(device.continuous, MonoNs(now + NS)), now)
             elif now >= device.bad_at:
@@ -327,6 +330,8 @@ class BusWorker:
         if (at := self._schedule.next_at()) is not None:
             times.append(at)
         for device in self._continuous:
+            if self._pool.holds(device.index):
+                continue
             times.append(self._load.ready_at(now) if self._instead(device) is None else device.bad_at)
         if self._line.is_open:
             probes = [device.breaker.probe_at for device in self._devices.values()]
