@@ -57,7 +57,9 @@ def test_what_a_device_refuses_is_told_once_by_name() -> None:
         seen["devices"][0]["refused"] = list(refused)
         return [text for text in messages(chronicle, buses=(seen,)) if "not asked" in text]
 
-    hint = "; not asked again; hint: does this model and firmware have them? leave them out with points = [...]"
+    hint = (
+        "; not asked again; hint: does this model and firmware have them? leave them out with points = [...]"
+    )
     first = "device meter does not give e_imp_l1, e_imp_l2: exception 2, illegal data address" + hint
     second = "device meter does not give thd: nothing is heard although other reads are answered" + hint
     assert told(*illegal) == [first]
