@@ -77,7 +77,7 @@ def test_the_load_of_one_poll_is_its_bytes_its_turnaround_and_t3_5():
 
 def test_a_known_turnaround_replaces_the_assumed_one():
     known = Forecast(bus_of(device_of(1000)), {"d": 40 * MS})
-    assert dict((d.name, ns) for d, ns in known.turnarounds()) == {"d": 40 * MS}
+    assert {d.name: ns for d, ns in known.turnarounds()} == {"d": 40 * MS}
     assert known.load - forecast_of(device_of(1000)).load == pytest.approx(0.035, rel=1e-6)
 
 
