@@ -77,7 +77,7 @@ class LineCost:
 
 def line_cost(bus: BusDef, device: DeviceDef) -> LineCost:
     timing, quirks = bus_timing(bus), device.quirks
-    if not isinstance(bus.link, SerialLink):
+    if not timing.char_ns:  # A network: bytes take no time of their own.
         return LineCost(
             char_ns=TCP_BYTE_NS,
             silence_ns=quirks.turnaround_ns,

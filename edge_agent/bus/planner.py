@@ -67,10 +67,10 @@ class Planner:
             known = self._cache[key] = self._make(key[1], refusals)
         return known
 
-    def cheapest(self, refusals: Refusals) -> ReadRequest:
-        """The request with the shortest reply: what a silent device is probed with. Nothing that it was
-        seen to refuse: a device that an illegal read makes restart would never come back."""
-        plan = self.plan(self.points, refusals)
+    def cheapest(self) -> ReadRequest:
+        """The request with the shortest reply: what a silent device is probed with. Nothing that it refused
+        as far as was known to the last plan: one that an illegal read makes restart would never come back."""
+        plan = self.plan(self.points, self._version[0] if self._version else Refusals())
         requests = plan.requests or tuple(request for request, _ in plan.refused)
         return min(requests, key=lambda request: byte_count(request.area, request.count))
 

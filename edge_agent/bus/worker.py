@@ -208,7 +208,7 @@ class BusWorker:
         for device in self._devices.values():
             at = device.breaker.probe_at
             if at is not None and at <= now and not self._pool.has_probe(device.index):
-                self._pool.add([Job(device.planner.cheapest(device.refusals), MonoNs(now + NS), probe=True)])
+                self._pool.add([Job(device.planner.cheapest(), MonoNs(now + NS), probe=True)])
 
     def _fill_idle(self, now: MonoNs) -> None:
         """Continuous points take what the line has left, the devices in turn."""

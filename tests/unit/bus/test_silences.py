@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from edge_agent.bus.outcomes import DeviceException, NoReply, Values
 from edge_agent.bus.refusals import RETRY_SILENT_NS, SILENT, Refusals
 from edge_agent.bus.silences import SILENT_READS, Silences
+from edge_agent.bus.timing import bus_timing
 from edge_agent.model import Area, MonoNs
-from tests.unit.bus.helpers import point, request
+from tests.unit.bus.helpers import point, reply, request
 from tests.unit.bus.site import MS, Rig, S, device, good, site
 
 HOUR = 3600
@@ -197,6 +198,31 @@ def test_a_silent_point_costs_one_read_an_hour_and_comes_back_when_it_answers():
     assert not rig.worker.snapshot()["devices"][0]["refused"]
     rig.run(60)
     assert rig.line.asked[-1][1].count == 8
+
+
+def test_the_others_on_the_line_are_not_starved_while_a_silent_point_is_looked_for():
+    # On the real line, where a silence costs its timeout and the whole late window behind it.
+    timing = bus_timing(site(device()).buses[0])
+
+    def respond(data):
+        asked = request(
+            int.from_bytes(data[4:6], "big"), unit=data[0], address=int.from_bytes(data[2:4], "big")
+        )
+        if isinstance(mute(105)(asked), NoReply):
+            return
+        frame = reply(asked)
+        yield 5 * MS + timing.wire_ns(len(frame)), frame
+
+    where = site(device("odd", 1, 16), device("even", 2, 16), timeout_ns=300 * MS)
+    rig = Rig(where, respond=respond)
+    rig.run(60)
+    refused = rig.worker.snapshot()["devices"][0]["refused"]
+    assert [one["point"] for one in refused] == ["p105"]
+    assert sum(isinstance(block.outcome, Values) for block in rig.polls(16)) >= 50
+    assert silent_reads(rig) <= 16
+    before = len(rig.polls(16))
+    rig.run(60)
+    assert len(rig.polls(16)) - before == 60
 
 
 # --- how long it is remembered --------------------------------------------------------------------
