@@ -86,7 +86,7 @@ class Device:
             if isinstance(outcome, Values):
                 self.refusals.answered(request.points)
             return False
-        return _is_silence(outcome) and self._unheard(request, now)
+        return bool(request.points) and _is_silence(outcome) and self._unheard(request, now)
 
     def detour(self, job: Job, now: MonoNs) -> list[Job]:
         """The job by requests that a reply still owed cannot answer."""

@@ -297,7 +297,7 @@ class BusWorker:
             return bool(jobs)
         if not isinstance(outcome, NoReply | BadFrame) or device.breaker.is_open:
             return False
-        if device.refusals.code(job.request.points[0]):
+        if any(map(device.refusals.code, job.request.points)):
             return False  # It was silent once too often, and is not asked again.
         if job.tries >= self.bus.retries or now + retry_cost_ns(device, outcome) > job.deadline:
             return False
