@@ -10,20 +10,31 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from edge_agent.bus.breaker import Breaker
+from edge_agent.bus.cost import LineCost, line_cost
 from edge_agent.bus.debts import Debts, other_lengths
 from edge_agent.bus.manners import Manners, manners_of
 from edge_agent.bus.outcomes import (
     BadCause,
     BadFrame,
     DeviceException,
+    NoReply,
     Outcome,
     ReadRequest,
+    Values,
+    is_alive,
 )
-from edge_agent.bus.planner import Planner
+from edge_agent.bus.planner import Plan, Planner
 from edge_agent.bus.pool import Job
 from edge_agent.bus.refusals import SPLITTABLE, Refusals
+from edge_agent.bus.silences import SILENT_READS, Silences
 from edge_agent.bus.view import View
-from edge_agent.model import DeviceDef, MonoNs, PointDef, Site
+from edge_agent.model import NS, DeviceDef, MonoNs, PointDef, Site
+
+EXCHANGED_NS = 60 * NS
+"""Away for so long, it may come back as another device or with other firmware. Shorter silences are
+those of a bad line, and learning what it refuses anew each time would cost more than it is worth."""
+_NOBODY_ANSWERED = 11
+"""A gateway's word for silence (Modbus Application Protocol V1.1b3, 7)."""
 
 
 class Device:
@@ -36,13 +47,15 @@ class Device:
         points: list[tuple[int, PointDef]],
         manners: Manners,
         debts: Debts,
+        cost: LineCost | None = None,
     ) -> None:
         self.index = index
         self.name = definition.name
         self.definition = definition
         self.manners = manners
-        self.planner = Planner(index, definition, points)
+        self.planner = Planner(index, definition, points, cost)
         self.refusals = Refusals(definition.quirks.on_illegal_address)
+        self.silences = Silences()
         self.debts = debts
         self.breaker = Breaker()
         self.points = tuple(number for number, _ in points)
@@ -51,6 +64,29 @@ class Device:
         """When continuous points, which have no period, are next said to be bad while it is away."""
         self.view = View()
         self._plain: set[ReadRequest] = set()
+        self._heard_at: MonoNs | None = None
+        self._absence_ns = 0
+        """Between its last two replies."""
+
+    def plan(self, points: Iterable[int], now: MonoNs) -> Plan:
+        """How these points are read at the moment."""
+        for point in self.refusals.retry(now):
+            self.silences.suspect((point,), now)
+        self.planner.assume(self.manners.timeout.average_ns)
+        return self.planner.plan(points, self.refusals)
+
+    def note(self, request: ReadRequest, outcome: Outcome, now: MonoNs) -> bool:
+        """What came of a request. True when it says something of this read, and nothing of whether the
+        device is there: a read that stays silent while others are answered."""
+        self.debts.note(request, outcome, now)
+        if is_alive(outcome):
+            self._absence_ns = now - (now if self._heard_at is None else self._heard_at)
+            self._heard_at = now
+            self.silences.heard(request.points, now)
+            if isinstance(outcome, Values):
+                self.refusals.answered(request.points)
+            return False
+        return bool(request.points) and _is_silence(outcome) and self._unheard(request, now)
 
     def detour(self, job: Job, now: MonoNs) -> list[Job]:
         """The job by requests that a reply still owed cannot answer."""
@@ -81,9 +117,27 @@ class Device:
         return ()
 
     def back(self) -> None:
-        """It answers again after having been away; it may be another one."""
-        self.refusals.forget()
+        """It answers again after having been away, with the outcome last noted."""
+        if self._absence_ns >= EXCHANGED_NS:
+            self.refusals.forget()
+        self.silences.clear()
         self._plain.clear()
+
+    def _unheard(self, request: ReadRequest, now: MonoNs) -> bool:
+        times = self.silences.silent(request.points, now)
+        if times >= SILENT_READS:
+            definitions = self.planner.definitions(request)
+            whole = (request.area, request.address, request.count) in self.definition.quirks.read_whole
+            if self.refusals.silent(request, definitions, now, whole=whole):
+                for part in self.planner.plan(request.points, self.refusals).requests:
+                    self.silences.suspect(part.points, now)
+        return times > 0
+
+
+def _is_silence(outcome: Outcome) -> bool:
+    if isinstance(outcome, DeviceException):
+        return outcome.code == _NOBODY_ANSWERED
+    return isinstance(outcome, NoReply)
 
 
 def down_points(points: Iterable[int], device: Device) -> tuple[ReadRequest, ...]:
@@ -104,7 +158,12 @@ def devices_of(site: Site, bus_index: int) -> dict[int, Device]:
             if number == bus_index:
                 manners = manners_of(definition, bus)
                 devices[device_index] = Device(
-                    device_index, definition, points, manners, debts.setdefault(definition.unit_id, Debts())
+                    device_index,
+                    definition,
+                    points,
+                    manners,
+                    debts.setdefault(definition.unit_id, Debts()),
+                    line_cost(bus, definition),
                 )
             device_index += 1
             point_index += len(points)

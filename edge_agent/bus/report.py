@@ -10,6 +10,7 @@ from edge_agent.bus.device import Device
 from edge_agent.bus.frames import exception_name
 from edge_agent.bus.line import Line
 from edge_agent.bus.load import LoadLimit
+from edge_agent.bus.refusals import SILENT
 from edge_agent.bus.view import why
 from edge_agent.model import NS, BusDef, SerialLink
 
@@ -54,7 +55,9 @@ def _device(device: Device, port_message: str) -> dict[str, Any]:
         "latency_ms": {"last": timeout.last_ns / 1e6, "average": timeout.average_ns / 1e6},
         "timeout_ms": timeout.timeout_ns / 1e6,
         "refused": [
-            {"point": names[number], "exception": code, "name": exception_name(code)}
+            {"point": names[number], "exception": None, "name": "no reply"}
+            if code == SILENT
+            else {"point": names[number], "exception": code, "name": exception_name(code)}
             for number, code in device.refusals.points.items()
         ],
     }

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from edge_agent.bus import report
+from edge_agent.bus import refusals, report
 from edge_agent.bus.device import Device, devices_of, retry_cost_ns
 from edge_agent.bus.handover import Handover
 from edge_agent.bus.line import Done, Line
@@ -187,10 +187,10 @@ class BusWorker:
         if instead is not None:
             self._spare(device, deadlines, instead, now)
             return
-        plan = device.planner.plan(deadlines, device.refusals)
+        plan = device.plan(deadlines, now)
         for request, code in plan.refused:
             self._tally.spared(device.name, len(request.points))
-            self._out.block(request, DeviceException(code, 0), now)
+            self._out.block(request, refusals.outcome(code), now)
         self._pool.add(
             Job(request, min(deadlines[point] for point in request.points)) for request in plan.requests
         )
@@ -276,9 +276,9 @@ class BusWorker:
                 self._out.block(job.request, outcome, now)
             return
         self._retry_ns = _FIRST_RETRY_NS
-        device.debts.note(job.request, outcome, now)
+        of_this_read_only = device.note(job.request, outcome, now)
         opened = device.breaker.is_open
-        back = device.breaker.note(outcome, now)
+        back = not of_this_read_only and device.breaker.note(outcome, now)
         device.manners.timeout.probing = device.breaker.is_open
         if back:
             device.back()
@@ -300,6 +300,8 @@ class BusWorker:
             return bool(jobs)
         if not isinstance(outcome, NoReply | BadFrame) or device.breaker.is_open:
             return False
+        if any(map(device.refusals.code, job.request.points)):
+            return False  # It was silent once too often, and is not asked again.
         if job.tries >= self.bus.retries or now + retry_cost_ns(device, outcome) > job.deadline:
             return False
         self._tally.retry(device.name)

@@ -19,6 +19,7 @@ from edge_agent.errors import EdgeAgentError, InputError
 COMMANDS = {
     "run": "run the agent with a configuration",
     "check": "check a configuration file, all problems at once",
+    "plan": "the requests a configuration makes, what they take of each line, achievable periods",
     "status": "what a running agent knows: buses, devices, values, uplink",
     "watch": "live table of a running agent",
     "read": "read registers of one device, without a configuration",
