@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from edge_agent.bus.deferrals import ILLEGAL_FUNCTION
 from edge_agent.bus.device import Device
 from edge_agent.bus.frames import exception_name
 from edge_agent.bus.line import Line
@@ -40,7 +41,6 @@ def describe_link(definition: BusDef) -> str:
 
 def _device(device: Device, port_message: str) -> dict[str, Any]:
     view, timeout = device.view, device.manners.timeout
-    names = {number: point.name for number, point in device.planner.points.items()}
     return {
         "name": device.definition.name,
         "unit_id": device.definition.unit_id,
@@ -53,8 +53,27 @@ def _device(device: Device, port_message: str) -> dict[str, Any]:
         "outcomes": dict(view.outcomes),
         "latency_ms": {"last": timeout.last_ns / 1e6, "average": timeout.average_ns / 1e6},
         "timeout_ms": timeout.timeout_ns / 1e6,
-        "refused": [
-            {"point": names[number], "exception": code, "name": exception_name(code)}
-            for number, code in device.refusals.points.items()
-        ],
+        "refused": _exceptions(device, _facts(device)),
+        "later": _exceptions(device, _later(device)),
     }
+
+
+def _exceptions(device: Device, codes: Mapping[int, int]) -> list[dict[str, Any]]:
+    names = device.planner.points
+    return [
+        {"point": names[number].name, "exception": code, "name": exception_name(code)}
+        for number, code in codes.items()
+    ]
+
+
+def _facts(device: Device) -> dict[int, int]:
+    """Points the device will not give, whatever happens: what is configured does not fit it."""
+    deferred = device.deferrals.points
+    illegal = {number: code for number, code in deferred.items() if code == ILLEGAL_FUNCTION}
+    return device.refusals.points | illegal
+
+
+def _later(device: Device) -> dict[int, int]:
+    """Points it could not give just now."""
+    deferred = device.deferrals.points
+    return {number: code for number, code in deferred.items() if code != ILLEGAL_FUNCTION}
