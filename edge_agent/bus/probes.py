@@ -45,7 +45,8 @@ class Probes:
 
     def mates(self, device: Device) -> tuple[Device, ...]:
         """The devices of its unit id, itself among them: what one is, all are."""
-        return self._unit_of[device.index].devices
+        unit = self._unit_of.get(device.index)
+        return (device,) if unit is None else unit.devices
 
     def away(self) -> set[int]:
         """Devices that are only probed: when their points are due, the line stays idle."""
@@ -53,11 +54,11 @@ class Probes:
 
     def noted(self, device: Device, now: MonoNs) -> None:
         """An outcome of this device was noted by its breaker."""
-        unit = self._unit_of[device.index]
-        for mate in unit.devices:
-            mate.manners.timeout.probing = unit.breaker.is_open
+        for mate in self.mates(device):
+            mate.manners.timeout.probing = device.breaker.is_open
             mate.manners.timeout.whole = False
-        if not unit.breaker.is_open:
+        unit = self._unit_of.get(device.index)
+        if unit is not None and not unit.breaker.is_open:
             unit.whole_at = now
 
     def take(self, now: MonoNs, free_until: MonoNs, pool: Pool) -> list[Job]:

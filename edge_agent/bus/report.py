@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from edge_agent.bus.deferrals import ILLEGAL_FUNCTION
 from edge_agent.bus.device import Device
 from edge_agent.bus.frames import exception_name
-from edge_agent.bus.line import Line
+from edge_agent.bus.line import Line, LineCounts
 from edge_agent.bus.load import LoadLimit
+from edge_agent.bus.quality import Quality
 from edge_agent.bus.view import why
 from edge_agent.model import NS, BusDef, SerialLink
 
 
-def bus(definition: BusDef, line: Line, load: LoadLimit, devices: Iterable[Device]) -> dict[str, Any]:
+def bus(
+    definition: BusDef, line: Line, load: LoadLimit, devices: Iterable[Device], quality: Quality
+) -> dict[str, Any]:
     """`state`: `open`, `opening` (never tried), or the reason of the fault (`missing`, `busy`, ...)."""
     fault = None if line.is_open else line.fault
     message, _, hint = str(fault or "").partition("\n    hint: ")
@@ -27,9 +30,18 @@ def bus(definition: BusDef, line: Line, load: LoadLimit, devices: Iterable[Devic
         "hint": hint,
         "load": round(load.load, 4),
         "max_load": definition.max_load,
-        "counts": asdict(line.counts),
-        "devices": [_device(device, message) for device in devices],
+        "counts": _counts(line.counts),
+        "hints": [asdict(hint) | {"seconds": quality.seconds} for hint in quality.hints],
+        "devices": [
+            _device(device, message) | {"quality": quality.device(device, line.counts)} for device in devices
+        ],
     }
+
+
+def _counts(counts: LineCounts) -> dict[str, int]:
+    own = {one.name: getattr(counts, one.name) for one in fields(counts) if one.name != "overheard"}
+    heard = ("resyncs", "foreign_requests", "foreign_replies")
+    return own | {name: getattr(counts.overheard, name) for name in heard}
 
 
 def describe_link(definition: BusDef) -> str:

@@ -34,6 +34,7 @@ from edge_agent.bus.outcomes import (
 )
 from edge_agent.bus.pool import Job, Pool
 from edge_agent.bus.probes import Probes
+from edge_agent.bus.quality import Quality
 from edge_agent.bus.schedule import MISSED_AT_MOST, Due, Schedule
 from edge_agent.bus.slack import fine_timers
 from edge_agent.bus.talker import Talk
@@ -83,6 +84,7 @@ class BusWorker:
         self._schedule = Schedule(_periods(self._devices.values()), now)
         self._pool = Pool()
         self._probes = Probes(self._devices.values(), now)
+        self._quality = Quality(self.bus, self._devices.values(), now)
         slowest = max((one.timeout.configured_ns for one in manners.values()), default=0)
         self._call_bound_ns = _CALL_BOUND_NS + slowest
         self._load = LoadLimit(self.bus.max_load, now)
@@ -276,6 +278,7 @@ class BusWorker:
         device, outcome, now = self._devices[job.request.device], done.outcome, done.mono_ns
         self._load.spend(done.line_ns, self._clock.mono_ns())
         self._tally.request(device.name, word(outcome))
+        self._quality.note(device, done)
         if device.view.note(outcome, self._out.wall(now)):
             self._report_at = now
         if isinstance(outcome, PortDown):
@@ -324,11 +327,14 @@ class BusWorker:
         self._out.spared(device, points, outcome, now)
 
     def _make_snapshot(self) -> Mapping[str, Any]:
-        return report.bus(self.bus, self._line, self._load, self._devices.values())
+        return report.bus(self.bus, self._line, self._load, self._devices.values(), self._quality)
 
     def _report(self, now: MonoNs) -> None:
         self._report_at = MonoNs(now + _REPORT_NS)
         self._tally.line(self._line.counts)
+        for device in self._devices.values():
+            self._tally.heard(device.name, self._line.counts.overheard.units.get(device.definition.unit_id))
+        self._quality.look(self._line.counts, now)
         self._load.spend(0, now)  # A line that is not used any more has no load.
         self._snapshot = self._make_snapshot()
 
