@@ -194,18 +194,21 @@ def _termination(p: Picture) -> Seen:
 
 def _one_poor(p: Picture) -> Seen:
     """What hits many units is said of the line, above; what is left is a unit's own."""
-    own: dict[int, int] = {}
-    for count in (_damage, _noise):
+    own: dict[int, list[str]] = {}
+    bad: dict[int, int] = {}
+    for count, words in ((_damage, "damaged"), (_noise, "with noise bytes before them")):
         hit = _hit(p, count, POOR)
         for unit in () if _is_common(p, hit) else hit:
-            own[unit] = own.get(unit, 0) + count(p.units[unit])
-    for unit, bad in own.items():
+            own.setdefault(unit, []).append(f"{count(p.units[unit])} {words}")
+            bad[unit] = bad.get(unit, 0) + count(p.units[unit])
+    for unit, said in own.items():
         requests = p.units[unit].requests
-        if bad >= FEW and requests >= ENOUGH:
-            yield unit, f"{bad} of {requests} replies of {p.name(unit)} damaged, most others are fine"
+        if bad[unit] >= FEW and requests >= ENOUGH:
+            yield unit, f"of {requests} replies of {p.name(unit)} {', '.join(said)}; most others are fine"
 
 
 def _damage(one: UnitFigures) -> int:
+    """Replies that are not as they were sent, or have something behind them."""
     return one.damaged + one.trailed
 
 

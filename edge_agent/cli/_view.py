@@ -106,7 +106,7 @@ def _why(device: Snapshot, bus: Snapshot) -> str:
     return f"{device['name']}: {device['why']}"
 
 
-_HEADINGS = ("DEVICE", "UNIT", "STATE", "SINCE", "ASKED", "OK", "SAYS NO", "SILENT", "BAD", "p50/p99 ms")
+_HEADINGS = ("DEVICE", "UNIT", "STATE", "SINCE", "ASKED", "OK", "EXC", "MUTE", "BAD", "p50/p99 ms")
 
 
 def _device(device: Snapshot) -> tuple[str, ...]:
@@ -119,8 +119,8 @@ def _device(device: Snapshot) -> tuple[str, ...]:
         "-" if device["since"] is None else _short_clock(device["since"]),
         f"{quality['requests']:>5}",
         _percent(quality["values"], quality["requests"]),
-        f"{quality['exceptions']:>7}",
-        f"{quality['no_reply']:>6}",
+        f"{quality['exceptions']:>3}",
+        f"{quality['no_reply']:>4}",
         f"{sum(quality['bad'].values()):>3}",
         "-" if reply["p50"] is None else f"{reply['p50']:.1f}/{reply['p99']:.1f}",
     )

@@ -94,7 +94,7 @@ def test_the_overview_says_who_is_down_and_why() -> None:
         "in use by process 4711 (mbpoll)",
         "hint: stop it",
         "14 KiB  resyncs 7",
-        "40  75%        1       2    7  5.5/12.2",
+        "40  75%    1     2    7  5.5/12.2",
         "ALARM high at 9.5 (critical)",
         "MEMORY ONLY",
         "3 records wait",
