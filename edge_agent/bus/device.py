@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from random import Random
 
 from edge_agent.bus.breaker import Breaker
 from edge_agent.bus.cost import LineCost, line_cost
 from edge_agent.bus.debts import Debts, other_lengths
+from edge_agent.bus.deferrals import Deferrals
 from edge_agent.bus.manners import Manners, manners_of
 from edge_agent.bus.outcomes import (
     BadCause,
@@ -47,6 +49,7 @@ class Device:
         points: list[tuple[int, PointDef]],
         manners: Manners,
         debts: Debts,
+        breaker: Breaker,
         cost: LineCost | None = None,
     ) -> None:
         self.index = index
@@ -56,12 +59,13 @@ class Device:
         self.planner = Planner(index, definition, points, cost)
         self.refusals = Refusals(definition.quirks.on_illegal_address)
         self.silences = Silences()
+        self.deferrals = Deferrals()
         self.debts = debts
-        self.breaker = Breaker()
+        self.breaker = breaker
         self.points = tuple(number for number, _ in points)
         self.continuous = tuple(number for number, point in points if point.poll_ns == 0)
         self.bad_at = MonoNs(0)
-        """When continuous points, which have no period, are next said to be bad while it is away."""
+        """When continuous points, which have no period, next get the reason why they are not asked."""
         self.view = View()
         self._plain: set[ReadRequest] = set()
         self._heard_at: MonoNs | None = None
@@ -88,13 +92,21 @@ class Device:
             return False
         return bool(request.points) and _is_silence(outcome) and self._unheard(request, now)
 
+    def askable(self, now: MonoNs) -> tuple[int, ...]:
+        """Continuous points that may be asked at this moment."""
+        not_now = self.deferrals.later(self.continuous, now) | self.refusals.points
+        return (
+            tuple(point for point in self.continuous if point not in not_now) if not_now else self.continuous
+        )
+
     def detour(self, job: Job, now: MonoNs) -> list[Job]:
         """The job by requests that a reply still owed cannot answer."""
         if not self.debts or job.request in self._plain:
             return [job]
         definitions = self.planner.definitions(job.request)
         parts = other_lengths(job.request, definitions, self.definition.quirks, self.debts, now)
-        return [replace(job, request=part) for part in parts]
+        # A probe only asks whether anybody is there: one part says it.
+        return [replace(job, request=part) for part in (parts[:1] if job.probe else parts)]
 
     def free_at(self, request: ReadRequest, now: MonoNs) -> MonoNs:
         """When this request may be sent. A reply that is still owed and would look like its own must
@@ -120,6 +132,7 @@ class Device:
         """It answers again after having been away, with the outcome last noted."""
         if self._absence_ns >= EXCHANGED_NS:
             self.refusals.forget()
+        self.deferrals.forget()
         self.silences.clear()
         self._plain.clear()
 
@@ -149,20 +162,24 @@ def down_points(points: Iterable[int], device: Device) -> tuple[ReadRequest, ...
 def devices_of(site: Site, bus_index: int) -> dict[int, Device]:
     """The bus's devices by their index in the site, each with its points by theirs."""
     devices: dict[int, Device] = {}
-    # A late reply knows its unit, not for which of two configured devices it was asked.
+    # A late reply knows its unit, not for which of two configured devices it was asked; and a unit that
+    # is silent is so for both.
     debts: dict[int, Debts] = {}
+    breakers: dict[int, Breaker] = {}
     device_index = point_index = 0
     for number, bus in enumerate(site.buses):
         for definition in bus.devices:
             points = list(enumerate(definition.points, point_index))
             if number == bus_index:
-                manners = manners_of(definition, bus)
+                unit_id = definition.unit_id
                 devices[device_index] = Device(
                     device_index,
                     definition,
                     points,
-                    manners,
-                    debts.setdefault(definition.unit_id, Debts()),
+                    manners_of(definition, bus),
+                    debts.setdefault(unit_id, Debts()),
+                    # Chance that can be repeated, another for each unit.
+                    breakers.setdefault(unit_id, Breaker(Random(f"{bus.name} {unit_id}").random)),
                     line_cost(bus, definition),
                 )
             device_index += 1

@@ -8,11 +8,12 @@ worker's.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from edge_agent.bus.manners import Manners
 from edge_agent.bus.outcomes import Outcome, ReadRequest
+from edge_agent.bus.overheard import Overheard
 from edge_agent.errors import PortError
 from edge_agent.model import MonoNs
 
@@ -50,6 +51,8 @@ class LineCounts:
     echoes: int = 0
     """Requests that came back to us: the adapter hears itself."""
     opened: int = 0
+    overheard: Overheard = field(default_factory=Overheard)
+    """Whose bytes were heard beside the replies; empty where a line has no bytes out of turn."""
 
 
 class Line(Protocol):

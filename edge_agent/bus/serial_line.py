@@ -231,6 +231,7 @@ class SerialLine(KeptPort[Port]):
                 return None
 
     def _discard(self, data: bytes, now: MonoNs) -> None:
+        self.counts.overheard.discarded(data, is_first=not self._loud_bytes)
         if not self._loud_bytes:
             self._loud_since = now
         self._loud_bytes += len(data)
@@ -260,6 +261,7 @@ class SerialLine(KeptPort[Port]):
         timeout_ns: int,
         now: MonoNs,
     ) -> None:
+        self.counts.overheard.concluded(transaction, want)
         outcome = transaction.outcome
         self._awaited = None
         match outcome:

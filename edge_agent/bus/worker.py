@@ -33,6 +33,8 @@ from edge_agent.bus.outcomes import (
     ReadRequest,
 )
 from edge_agent.bus.pool import Job, Pool
+from edge_agent.bus.probes import Probes
+from edge_agent.bus.quality import Quality
 from edge_agent.bus.schedule import MISSED_AT_MOST, Due, Schedule
 from edge_agent.bus.slack import fine_timers
 from edge_agent.bus.talker import Talk
@@ -81,6 +83,8 @@ class BusWorker:
         now = clock.mono_ns()
         self._schedule = Schedule(_periods(self._devices.values()), now)
         self._pool = Pool()
+        self._probes = Probes(self._devices.values(), now)
+        self._quality = Quality(self.bus, self._devices.values(), now)
         slowest = max((one.timeout.configured_ns for one in manners.values()), default=0)
         self._call_bound_ns = _CALL_BOUND_NS + slowest
         self._load = LoadLimit(self.bus.max_load, now)
@@ -187,7 +191,12 @@ class BusWorker:
         if instead is not None:
             self._spare(device, deadlines, instead, now)
             return
-        plan = device.plan(deadlines, now)
+        later = device.deferrals.later(deadlines, now)
+        for code in set(later.values()):
+            self._spare(
+                device, [point for point in later if later[point] == code], DeviceException(code, 0), now
+            )
+        plan = device.plan([point for point in deadlines if point not in later], now)
         for request, code in plan.refused:
             self._tally.spared(device.name, len(request.points))
             self._out.block(request, refusals.outcome(code), now)
@@ -203,12 +212,15 @@ class BusWorker:
 
     def _probe(self, now: MonoNs) -> None:
         """Ask silent devices whether they are back."""
-        if not self._line.is_open:
-            return
-        for device in self._devices.values():
-            at = device.breaker.probe_at
-            if at is not None and at <= now and not self._pool.has_probe(device.index):
-                self._pool.add([Job(device.planner.cheapest(), MonoNs(now + NS), probe=True)])
+        if self._line.is_open and (away := self._probes.away()):
+            self._pool.add(self._probes.take(now, self._free_until(now, away), self._pool))
+
+    def _free_until(self, now: MonoNs, away: set[int]) -> MonoNs:
+        """Until when nobody wants the line, as far as the schedule knows."""
+        if len(self._pool) or self._load.ready_at(now) > now:
+            return now
+        others = self._schedule.next_of_others(away)
+        return MonoNs(now + 3600 * NS) if others is None else others
 
     def _fill_idle(self, now: MonoNs) -> None:
         """Continuous points take what the line has left, the devices in turn. What waits for a reply that
@@ -220,11 +232,12 @@ class BusWorker:
             self._continuous.append(device)
             if self._pool.holds(device.index):
                 continue
-            if self._instead(device) is None:
-                self._ask(device, dict.fromkeys(device.continuous, MonoNs(now + NS)), now)
-            elif now >= device.bad_at:
+            points = device.askable(now) if self._instead(device) is None else ()
+            if now >= device.bad_at:
                 device.bad_at = MonoNs(now + NS)
-                self._ask(device, dict.fromkeys(device.continuous, device.bad_at), now)
+                points = device.continuous
+            if points:
+                self._ask(device, dict.fromkeys(points, MonoNs(now + NS)), now)
 
     # --- the line -------------------------------------------------------------------------------
 
@@ -268,6 +281,7 @@ class BusWorker:
         device, outcome, now = self._devices[job.request.device], done.outcome, done.mono_ns
         self._load.spend(done.line_ns, self._clock.mono_ns())
         self._tally.request(device.name, word(outcome))
+        self._quality.note(device, done)
         if device.view.note(outcome, self._out.wall(now)):
             self._report_at = now
         if isinstance(outcome, PortDown):
@@ -279,17 +293,19 @@ class BusWorker:
         of_this_read_only = device.note(job.request, outcome, now)
         opened = device.breaker.is_open
         back = not of_this_read_only and device.breaker.note(outcome, now)
-        device.manners.timeout.probing = device.breaker.is_open
-        if back:
-            device.back()
-            self._schedule.hasten(device.index, now)
+        self._probes.noted(device, now)
+        for mate in self._probes.mates(device) if back else ():
+            mate.back()
+            self._schedule.hasten(mate.index, now)
+        device.deferrals.note(job.request, outcome, now)
         silent_probe = job.probe and device.breaker.is_open
         if not silent_probe and not self._again(device, job, outcome, now):
             self._out.block(job.request, outcome, now)
         if device.breaker.is_open and not opened:
-            for waiting in self._pool.clear(device.index):
-                self._tally.spared(device.name, len(waiting.request.points))
-                self._out.block(waiting.request, waiting.last or outcome, now)
+            for mate in self._probes.mates(device):
+                for waiting in self._pool.clear(mate.index):
+                    self._tally.spared(mate.name, len(waiting.request.points))
+                    self._out.block(waiting.request, waiting.last or outcome, now)
 
     def _again(self, device: Device, job: Job, outcome: Outcome, now: MonoNs) -> bool:
         """Ask again where that helps and there is time: True when the poll is not over yet."""
@@ -316,11 +332,14 @@ class BusWorker:
         self._out.spared(device, points, outcome, now)
 
     def _make_snapshot(self) -> Mapping[str, Any]:
-        return report.bus(self.bus, self._line, self._load, self._devices.values())
+        return report.bus(self.bus, self._line, self._load, self._devices.values(), self._quality)
 
     def _report(self, now: MonoNs) -> None:
         self._report_at = MonoNs(now + _REPORT_NS)
         self._tally.line(self._line.counts)
+        for device in self._devices.values():
+            self._tally.heard(device.name, self._line.counts.overheard.units.get(device.definition.unit_id))
+        self._quality.look(self._line.counts, now)
         self._load.spend(0, now)  # A line that is not used any more has no load.
         self._snapshot = self._make_snapshot()
 
@@ -334,12 +353,13 @@ class BusWorker:
         for device in self._continuous:
             if self._pool.holds(device.index):
                 continue
-            times.append(self._load.ready_at(now) if self._instead(device) is None else device.bad_at)
-        if self._line.is_open:
-            probes = [device.breaker.probe_at for device in self._devices.values()]
-            times += [at for at in probes if at is not None]
-        else:
+            asked = self._instead(device) is None and device.askable(now)
+            times.append(self._load.ready_at(now) if asked else device.bad_at)
+        if not self._line.is_open:
             times.append(self._retry_at)
+        elif away := self._probes.away():
+            at = self._probes.next_at(now, self._free_until(now, away), self._pool)
+            times.append(at or times[0])
         return max(now, min(times))
 
     def _stopping(self) -> bool:

@@ -89,7 +89,7 @@ def test_a_device_that_comes_back_is_polled_at_full_rate_at_once():
 
 
 def test_an_exception_is_a_reply_and_opens_no_breaker():
-    rig = Rig(site(device(points=1)), lambda _: DeviceException(6, MS))
+    rig = Rig(site(device(points=1)), lambda _: DeviceException(9, MS))
     rig.run(10.5)
     assert len(rig.line.asked) == 11
     assert rig.worker.snapshot()["devices"][0]["state"] == "up"
