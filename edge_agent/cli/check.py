@@ -71,6 +71,8 @@ def lines(summary: dict[str, Any]) -> list[str]:
             f"  bus {bus['name']} on {bus['port']}: {bus['devices']} devices, {bus['points']} points,"
             f" about {bus['requests_per_s']:.1f} requests/s{_load(bus)}"
         )
+        if bus["by_id"]:
+            text.append(f'    hint: serial = "{bus["by_id"]}" would survive a replug under another number')
     if any(_overloaded(bus) for bus in summary["buses"]):
         text.append("  note: an overloaded line is polled as fast as it allows; missed polls are counted")
     silent = f"{summary['devices']} built-in silence alarms"
@@ -91,6 +93,7 @@ def _overloaded(bus: dict[str, Any]) -> bool:
 
 
 def _bus(bus: BusDef) -> dict[str, Any]:
+    from edge_agent.bus import by_id
     from edge_agent.model import SerialLink
 
     rate, load = _estimate(bus)
@@ -98,6 +101,7 @@ def _bus(bus: BusDef) -> dict[str, Any]:
     return {
         "name": bus.name,
         "port": bus.link.path if isinstance(bus.link, SerialLink) else f"{bus.link.host}:{bus.link.port}",
+        "by_id": by_id.better_name(bus.link.path) if isinstance(bus.link, SerialLink) else "",
         "devices": len(bus.devices),
         "points": sum(len(device.points) for device in bus.devices),
         "continuous_points": sum(point.poll_ns == 0 for device in bus.devices for point in device.points),
