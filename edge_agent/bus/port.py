@@ -124,6 +124,9 @@ class SerialPort:
         # The lock goes with the descriptor; pyserial's close may raise on an adapter that has gone.
         with contextlib.suppress(*_FOREIGN):
             self._serial.close()
+        # Or pyserial, where its close raised, would close the number again when it is collected: by then
+        # it may be somebody else's.
+        self._serial.is_open = False
 
     def _read_now(self) -> bytes:
         try:
