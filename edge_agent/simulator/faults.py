@@ -34,6 +34,7 @@ class FaultKind(StrEnum):
     PAUSE = "pause"
     BABBLE = "babble"
     ECHO = "echo"
+    PARTIAL_ECHO = "partial_echo"
     NO_VALUE = "no_value"
 
 
@@ -51,6 +52,7 @@ FAULT_HELP = {
     FaultKind.PAUSE: "a gap of `gap` within a good reply, as adapters make",
     FaultKind.BABBLE: "noise on the line for `burst`, in which nothing is heard",
     FaultKind.ECHO: "the request comes back before the reply, as two-wire adapters do",
+    FaultKind.PARTIAL_ECHO: "a part of the request comes back before the reply",
     FaultKind.NO_VALUE: "a good reply whose values say that there is none (NaN, invalid codes)",
 }
 

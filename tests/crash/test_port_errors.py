@@ -21,6 +21,7 @@ from edge_agent.bus.worker import BusWorker
 from edge_agent.clock import SystemClock
 from edge_agent.counters import Counters
 from edge_agent.errors import PortError
+from edge_agent.kernels import talk
 from edge_agent.model import SerialLink
 from tests.contract.bus_slaves import PtySlave
 from tests.unit.bus.site import MS, device, site
@@ -74,14 +75,14 @@ def code_of(error: Exception) -> int:
 class Seen:
     """A running worker on a port, and the wait for what it hands on."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, talk: Any = None) -> None:
         self.blocks: list[Block] = []
         self.faults: list[PortError] = []
         """Why the port was closed, once for each value that was not read because of it."""
         self._news = threading.Condition()
         self._stop = threading.Event()
         where = site(device(poll_ms=20), link=SerialLink(path=path, baud=115200), timeout_ns=100 * MS)
-        self.worker = BusWorker(where, 0, 1, self._put, SystemClock(), Counters())
+        self.worker = BusWorker(where, 0, 1, self._put, SystemClock(), Counters(), talk=talk)
         self._thread = threading.Thread(target=self.worker.run, args=(self._stop,))
         self._thread.start()
 
@@ -286,6 +287,29 @@ def test_an_error_of_closing_closes_no_descriptor_twice(seen, slave, monkeypatch
     gc.collect()
     seen.good()
     assert closed.count(line_fd) == 1
+
+
+@pytest.mark.parametrize(
+    ("call", "error"), cases(talk=[one for one in [*READ, *WRITE, *POLL] if one.errno not in GO_ON])
+)
+def test_an_error_that_the_compiled_loop_met_costs_one_reopening(slave, call, error):
+    """It does not raise: it says that it failed, and with what."""
+    failed: list[int] = []
+
+    def loop(fd: int, count: int, state: Any, *tables: Any) -> int:
+        state[talk.STATUS] = talk.NOT_BEGUN if failed else talk.FAILED
+        state[talk.ERRNO] = error.errno
+        failed.append(fd)
+        return 0
+
+    made = Seen(slave.path, loop)
+    try:
+        made.down()
+        made.good()
+        told(made.faults)
+        assert made.worker._line.counts.opened == 2
+    finally:
+        made.close()
 
 
 class PollThatFails:
