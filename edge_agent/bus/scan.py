@@ -11,19 +11,20 @@ settings are dropped, unless all of them are asked for: a line has one speed.
 A search that gave every absent unit the time that a slow device takes would last for hours. So each is
 asked with a short timeout, and whatever is heard besides (a frame of a unit that was given up, rubbish
 of a reply that met the next request) makes it ask those again with a long one. Invariant: every unit is
-asked at every setting that was not dropped; none is asked more than `_TRIES` times.
+asked at every setting that was not dropped; none is asked more than `TRIES` times.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from edge_agent.bus.frames import REQUEST_LENGTH
 from edge_agent.bus.outcomes import BadFrame, DeviceException, Outcome, Values, is_alive
 from edge_agent.bus.scan_settings import Setting
 from edge_agent.bus.scan_sounds import SILENCE, Sounds
+from edge_agent.bus.scan_unit import TRIES, Probe, Unit
 from edge_agent.bus.timing import rtu_timing
 from edge_agent.model import NS
 
@@ -33,7 +34,6 @@ _ADAPTED_NS = 150 * NS // 1000
 """The short timeout never grows beyond this: slower devices are found by their late replies."""
 _LIKELY = 10
 """Unit ids asked at every setting before the rest is asked at any."""
-_TRIES = 3
 _GLITCH_BYTES = 2
 """So few bytes are no part of a reply but the line itself: without bias it shows one or two when a
 driver turns round."""
@@ -43,47 +43,6 @@ _OVERHEAD_NS = 2_000_000
 """Of a request beside the wire and the wait: two system calls, a wake-up, an adapter's way."""
 _SWITCH_NS = 60_000_000
 """Closing the port, opening it, and listening before the first request."""
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    setting: Setting | None
-    """None: by TCP."""
-    unit_id: int
-    timeout_ns: int
-
-
-@dataclass(slots=True)
-class Unit:
-    """What is known of one unit id at one setting."""
-
-    setting: Setting | None
-    unit_id: int
-    asked: int = 0
-    answers: list[Values | DeviceException] = field(default_factory=list)
-    frames: int = 0
-    """Valid replies of this unit, also those that came too late."""
-    rubbish: int = 0
-    """Times that bytes came when it was asked, and no valid frame."""
-
-    @property
-    def is_found(self) -> bool:
-        return bool(self.answers)
-
-    @property
-    def answered(self) -> int:
-        """Requests that were answered, in time or late."""
-        return max(len(self.answers), min(self.frames, self.asked))
-
-    @property
-    def is_double(self) -> bool:
-        """It answered more often than it was asked: two devices have this unit id."""
-        return self.frames > self.asked > 0
-
-    @property
-    def is_unclear(self) -> bool:
-        """Each time it is asked something comes, and never a frame."""
-        return not self.answers and self.asked >= _TRIES and self.rubbish >= _TRIES
 
 
 @dataclass(slots=True)
@@ -178,6 +137,11 @@ class Scan:
         )
 
     @property
+    def is_hopeless(self) -> bool:
+        """The port has none of the settings: it is no serial port."""
+        return not self._groups and not self.asked
+
+    @property
     def unclear(self) -> list[Unit]:
         return [unit for unit in self._units.values() if unit.is_unclear]
 
@@ -254,7 +218,7 @@ class Scan:
         for unit_id in unit_ids:
             unit = self._unit(setting, unit_id)
             pending = self._again.count(unit_id)
-            if not pending and len(unit.answers) < 2 and unit.asked < _TRIES:
+            if not pending and len(unit.answers) < 2 and unit.asked < TRIES:
                 self._again.append(unit_id)
 
     def _drop(self, setting: Setting | None) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from edge_agent.bus.scan import Scan, Unit
+from edge_agent.bus.scan import Scan
 from edge_agent.bus.scan_settings import Setting
+from edge_agent.bus.scan_unit import Unit
 
 _MANY = 20
 """Devices by TCP that no line behind a gateway has."""
@@ -71,6 +72,7 @@ def _nothing(scan: Scan, complete: bool, all_settings: bool) -> Iterator[str]:
         yield f"{count} bytes were heard {_at(loudest)} and made no frame: something is there{more}"
     elif not scan.gateway:
         yield f"nothing was heard: is it powered, are A and B the right way round, is it Modbus RTU{more}?"
+        yield "some devices keep silent on what they do not have: --area input, or --address of a register"
 
 
 def _at(setting: Setting | None) -> str:

@@ -7,19 +7,21 @@ trace gives the bytes that are no reply to the request in hand.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from edge_agent.bus.frames import expect
 from edge_agent.bus.line import Line, Stopped
 from edge_agent.bus.lines import make_line
 from edge_agent.bus.manners import AdaptiveTimeout, Manners
 from edge_agent.bus.outcomes import Outcome, PortDown, ReadRequest
-from edge_agent.bus.scan import Probe, Scan
+from edge_agent.bus.scan import Scan
 from edge_agent.bus.scan_settings import Setting
 from edge_agent.bus.scan_sounds import SILENCE, Sounds, sort_out
+from edge_agent.bus.scan_unit import Probe
 from edge_agent.bus.trace import Frame, Trace
 from edge_agent.clock import Clock
 from edge_agent.errors import PortError
-from edge_agent.model import NS, Area, BusDef, MonoNs, TcpLink
+from edge_agent.model import NS, Area, BusDef, MonoNs, Rs485, TcpLink
 
 _PATIENCE_NS = 60 * NS
 """For a line that babbles; a request is given up long before."""
@@ -38,6 +40,7 @@ class Scanner:
         *,
         area: Area = Area.HOLDING,
         address: int = 0,
+        rs485: Rs485 | None = None,
         make: MakeLine = make_line,
     ) -> None:
         self._where = where
@@ -45,6 +48,7 @@ class Scanner:
         self._stopped = stopped
         self._area = area
         self._address = address
+        self._rs485 = rs485
         self._make = make
         self._line: Line | None = None
         self._setting: Setting | None = None
@@ -65,6 +69,8 @@ class Scanner:
             if error.reason != "io" or probe.setting is None:
                 raise
             scan.refuse(probe.setting, str(error).partition("\n")[0])
+            if scan.is_hopeless:
+                raise
             return probe
         answer = self._ask(line, probe)
         if answer is None:
@@ -84,7 +90,7 @@ class Scanner:
         link = self._where
         if not isinstance(link, TcpLink):
             assert setting is not None, "a serial line has a speed"
-            made = BusDef(name=link, link=setting.link(link))
+            made = BusDef(name=link, link=replace(setting.link(link), rs485=self._rs485))
         else:
             made = BusDef(name=link.host, link=link)
         line = self._make(made, {0: self._manners}, self._clock, self._stopped, self._listen)

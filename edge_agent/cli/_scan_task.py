@@ -19,7 +19,7 @@ from edge_agent.bus.scan_settings import (
 from edge_agent.cli._read_task import Problems
 from edge_agent.config import values
 from edge_agent.errors import InputError
-from edge_agent.model import NS, Area, TcpLink
+from edge_agent.model import NS, Area, Rs485, TcpLink
 
 _TCP = "tcp://"
 _TCP_TIMEOUT_NS = NS
@@ -43,6 +43,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="DURATION",
         help="for each unit (default: 60ms; 1s by TCP); late replies count too",
     )
+    add("--rs485", action="store_true", help="let the driver switch direction, RTS high while sending")
     add("--every-setting", action="store_true", help="go on with other speeds and formats after one is found")
 
 
@@ -56,6 +57,7 @@ class Task:
     short_ns: int
     long_ns: int
     every_setting: bool
+    rs485: Rs485 | None
 
     def scan(self) -> Scan:
         return Scan(
@@ -105,6 +107,7 @@ def parse(options: argparse.Namespace, known: Iterable[Setting] = ()) -> Task:
         short_ns=short_ns,
         long_ns=max(LONG_NS, 3 * default_ns, short_ns),
         every_setting=options.every_setting,
+        rs485=Rs485() if options.rs485 else None,
     )
 
 

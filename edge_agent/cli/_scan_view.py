@@ -7,7 +7,8 @@ from typing import Any
 
 from edge_agent.bus.frames import exception_name
 from edge_agent.bus.outcomes import DeviceException, Values
-from edge_agent.bus.scan import Scan, Unit
+from edge_agent.bus.scan import Scan
+from edge_agent.bus.scan_unit import Unit
 from edge_agent.cli._view import table
 from edge_agent.model import Area
 

@@ -68,7 +68,7 @@ def _search(task: Task, scan: Scan, stop: threading.Event) -> PortError | None:
     """Until it is over, stopped, or the port has gone: then why."""
     clock = SystemClock()
     progress = Progress(sys.stderr, clock)
-    scanner = Scanner(task.where, clock, stop.is_set, area=task.area, address=task.address)
+    scanner = Scanner(task.where, clock, stop.is_set, area=task.area, address=task.address, rs485=task.rs485)
     progress.say(_intention(task, scan))
     try:
         _turns(scan, scanner, progress)

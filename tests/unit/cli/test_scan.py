@@ -62,6 +62,14 @@ def test_a_missing_port_says_so(capsys, tmp_path):
     assert "plugged in" in capsys.readouterr().err
 
 
+def test_what_is_no_serial_port_says_so(capsys, tmp_path):
+    (tmp_path / "file").touch()
+    assert main(["scan", str(tmp_path / "file")]) == 1
+    said = capsys.readouterr()
+    assert "is it a serial port" in said.err
+    assert not said.out
+
+
 # --- warnings -----------------------------------------------------------------------------------
 
 

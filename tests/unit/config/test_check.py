@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.bus import by_id
 from edge_agent.cli import main
 from tests.conftest import ROOT
 
@@ -62,6 +63,18 @@ def test_a_line_that_is_asked_for_too_much_is_told(file: Path, capsys: pytest.Ca
     file.write_text(GOOD.replace('"1s"', '"50ms"'))
     assert main(["check", str(file)]) == 0
     assert "153% of the line, more than max_load = 0.9" in capsys.readouterr().out
+
+
+def test_a_numbered_port_is_told_its_lasting_name(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text(GOOD.replace("/dev/ttyUSB0", "/dev/null"))
+    (tmp_path / "usb-FTDI_A1").symlink_to("/dev/null")
+    assert main(["check", str(file)]) == 0
+    assert "replug" not in capsys.readouterr().out
+    monkeypatch.setattr(by_id, "FOLDER", tmp_path)
+    assert main(["check", str(file)]) == 0
+    assert f'serial = "{tmp_path}/usb-FTDI_A1" would survive a replug' in capsys.readouterr().out
 
 
 def test_problems_go_to_stderr_with_status_2(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
