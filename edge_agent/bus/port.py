@@ -169,6 +169,7 @@ def open_port(link: SerialLink, clock: Clock) -> SerialPort:
         port.set_low_latency_mode(True)
     try:
         if link.rs485 is not None:
+            # After pyserial's open, which raises RTS: the driver puts it back to listening.
             rs485.apply(fd, link.rs485, link.path)
         _assert_raw(fd, link.path)
         return SerialPort(port, link.path, clock)

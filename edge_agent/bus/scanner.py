@@ -13,7 +13,7 @@ from edge_agent.bus.frames import expect
 from edge_agent.bus.line import Line, Stopped
 from edge_agent.bus.lines import make_line
 from edge_agent.bus.manners import AdaptiveTimeout, Manners
-from edge_agent.bus.outcomes import Outcome, PortDown, ReadRequest
+from edge_agent.bus.outcomes import NoReply, Outcome, PortDown, ReadRequest
 from edge_agent.bus.scan import Scan
 from edge_agent.bus.scan_settings import Setting
 from edge_agent.bus.scan_sounds import SILENCE, Sounds, sort_out
@@ -107,7 +107,11 @@ class Scanner:
             return None
         outcome = done[0].outcome
         if isinstance(outcome, PortDown):
-            raise line.fault or PortError("the port has gone", reason=outcome.reason, hint="plug it in")
+            if probe.setting is not None or outcome.reason != "lost":
+                raise line.fault or PortError("the port has gone", reason=outcome.reason, hint="plug it in")
+            # There are servers that hang up on a unit id they do not know.
+            line.open()
+            return NoReply(), SILENCE
         # Modbus TCP numbers its requests: what is late there is known as such and says nothing new.
         sounds = SILENCE if probe.setting is None else sort_out(self._heard, expect(request).request)
         return outcome, sounds

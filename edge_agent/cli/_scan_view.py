@@ -10,7 +10,7 @@ from edge_agent.bus.outcomes import DeviceException, Values
 from edge_agent.bus.scan import Scan
 from edge_agent.bus.scan_unit import Unit
 from edge_agent.cli._view import table
-from edge_agent.model import Area
+from edge_agent.model import Area, TcpLink
 
 _HEAD = ("UNIT", "SPEED", "FORMAT", "REPLY", "ANSWERED", "WITH")
 
@@ -40,6 +40,18 @@ def brief(unit: Unit) -> str:
     """One line while the search goes on."""
     where = f" at {unit.setting}" if unit.setting else ""
     return f"unit {unit.unit_id} answers{where} after {_latency_ms(unit):.0f} ms"
+
+
+def next_command(where: str | TcpLink, unit: Unit, area: Area, address: int) -> str:
+    """What shows that the device is the one that is looked for."""
+    words = ["edge-agent read"]
+    if isinstance(where, TcpLink):
+        words.append(f"--tcp {where.host}:{where.port}")
+    else:
+        words.append(f"--port {where}")
+    if unit.setting is not None:
+        words.append(f"--baud {unit.setting.baud} --format {unit.setting.format_text}")
+    return " ".join([*words, f"--unit-id {unit.unit_id} --area {area} {address}"])
 
 
 def _row(unit: Unit, area: Area, address: int) -> tuple[str, ...]:

@@ -103,6 +103,11 @@ def _show(task: Task, scan: Scan, *, complete: bool, as_json: bool) -> None:
     print("\n".join(_scan_view.lines(scan, task.area, task.address)), flush=True)
     for hint in said:
         print(f"hint: {hint}", file=sys.stderr)
+    if scan.found:
+        print(
+            f"next: {_scan_view.next_command(task.where, scan.found[0], task.area, task.address)}",
+            file=sys.stderr,
+        )
     if not complete:
         print("not everything was asked", file=sys.stderr)
 

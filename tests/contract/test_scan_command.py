@@ -18,7 +18,7 @@ from edge_agent.cli import main
 from edge_agent.clock import SystemClock
 from edge_agent.model import SerialLink
 from edge_agent.simulator import SimulatedLine
-from tests.contract.bus_slaves import PtySlave, TcpSlave
+from tests.contract.bus_slaves import PtySlave, TcpSlave, tcp_reply
 from tests.unit.simulator.factory import device, point
 
 METER, DRIVE, OLD = 3, 17, 30
@@ -58,6 +58,9 @@ def test_speed_and_units_are_found(line, capsys):
     assert float(old.split()[3]) >= 200
     assert err.splitlines()[0].startswith("32 unit ids at 4 settings: about")
     assert "hint" not in err
+    words = f"--port {line.path} --baud 19200 --format 8N1 --unit-id {METER} --area holding 0"
+    assert err.splitlines()[-1] == f"next: edge-agent read {words}"
+    assert main(["read", *words.split()]) == 0
     assert line.stats().counts.too_soon == 0
 
 
@@ -97,6 +100,22 @@ def test_a_gateway_by_tcp_is_searched_the_same_way(capsys):
     slave.close()
     rows = capsys.readouterr().out.splitlines()[1:]
     assert [row.split()[:3] for row in rows] == [["1", "-", "-"], ["2", "-", "-"]]
+
+
+def test_a_server_that_hangs_up_on_a_foreign_unit_id_is_searched_to_the_end(capsys):
+    def answer(request: bytes) -> bytes:
+        if request[6] == 2:
+            slave.hang_up()
+            return b""
+        return tcp_reply(request)
+
+    slave = TcpSlave(answer)
+    where = f"tcp://127.0.0.1:{slave.port}"
+    assert main(["scan", where, "--units", "1-2,6", "--timeout", "50ms", "--json"]) == 0
+    assert [one["unit_id"] for one in json.loads(capsys.readouterr().out)["found"]] == [1, 6]
+    slave.close()
+    assert main(["scan", where, "--units", "1-2,6", "--timeout", "50ms"]) == 1
+    assert "refused" in capsys.readouterr().err
 
 
 def test_a_port_in_use_is_refused_with_its_owner(line, capsys):

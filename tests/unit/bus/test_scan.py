@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from edge_agent.bus.fake import FakePort
 from edge_agent.bus.frames import with_crc
+from edge_agent.bus.outcomes import BadCause, BadFrame, DeviceException, NoReply, Values
 from edge_agent.bus.scan import LONG_NS, Scan
 from edge_agent.bus.scan_hints import hints
 from edge_agent.bus.scan_settings import BAUDS, FORMATS, Setting, settings_of
 from edge_agent.bus.scan_sounds import Sounds, sort_out
+from edge_agent.bus.scan_unit import TRIES
 from edge_agent.bus.scanner import Scanner
 from edge_agent.bus.serial_line import SerialLine
 from edge_agent.bus.timing import bus_timing, t3_5_ns
@@ -157,6 +159,34 @@ def test_whoever_is_there_is_found_and_nobody_else(units, setting, every):
     scan = plant.search([SLOW, FAST], range(1, 61), every_setting=every)
     assert found(scan) == [(str(setting), unit) for unit in sorted(units)]
     assert max(plant.asked.count(one) for one in set(plant.asked)) <= 3
+
+
+SOUNDS = st.builds(
+    Sounds,
+    units=st.lists(st.integers(1, 30), max_size=3).map(tuple),
+    requests=st.lists(st.integers(1, 30), max_size=1).map(tuple),
+    junk=st.integers(0, 20),
+)
+OUTCOMES = st.one_of(
+    st.just(NoReply()),
+    st.builds(Values, st.just(b"\x00\x01"), st.integers(0, 400 * MS)),
+    st.builds(DeviceException, st.sampled_from([1, 2, 6, 10, 11]), st.integers(0, 400 * MS)),
+    st.builds(BadFrame, st.sampled_from(BadCause), st.integers(1, 300)),
+)
+
+
+@given(st.data(), st.booleans(), st.integers(1, 30))
+@settings(max_examples=60, deadline=None)
+def test_a_search_ends_whatever_is_heard_and_asks_nobody_too_often(data, every, count):
+    scan = Scan([SLOW, FAST], tuple(range(1, count + 1)), every_setting=every)
+    asked: list[tuple[Setting | None, int]] = []
+    while (probe := scan.next()) is not None:
+        asked.append((probe.setting, probe.unit_id))
+        scan.note(probe, data.draw(OUTCOMES), data.draw(SOUNDS))
+        assert scan.remaining_ns >= 0
+    assert scan.asked == len(asked)
+    assert max(asked.count(one) for one in set(asked)) <= TRIES
+    assert told(scan) is not None
 
 
 def test_two_devices_with_one_id_are_told_by_their_two_replies():
