@@ -87,6 +87,8 @@ def lines(summary: dict[str, Any]) -> list[str]:
             f"  bus {bus['name']} on {bus['port']}: {bus['devices']} devices, {bus['points']} points,"
             f" about {bus['requests_per_s']:.1f} requests/s, {bus['load']:.0%} of the line"
         )
+        if bus["by_id"]:
+            text.append(f'    hint: serial = "{bus["by_id"]}" would survive a replug under another number')
     silent = f"{summary['devices']} built-in silence alarms"
     text.append(f"  {summary['points']} points, {summary['alarms']} alarms and {silent}")
     text.append(f"  uplink {summary['uplink']}, spool {summary['spool']}")
@@ -94,12 +96,14 @@ def lines(summary: dict[str, Any]) -> list[str]:
 
 
 def _bus(forecast: Forecast) -> dict[str, Any]:
+    from edge_agent.bus import by_id
     from edge_agent.model import SerialLink
 
     bus = forecast.bus
     return {
         "name": bus.name,
         "port": bus.link.path if isinstance(bus.link, SerialLink) else f"{bus.link.host}:{bus.link.port}",
+        "by_id": by_id.better_name(bus.link.path) if isinstance(bus.link, SerialLink) else "",
         "devices": len(bus.devices),
         "points": sum(len(device.points) for device in bus.devices),
         "continuous_points": sum(point.poll_ns == 0 for device in bus.devices for point in device.points),

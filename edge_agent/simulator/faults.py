@@ -34,6 +34,7 @@ class FaultKind(StrEnum):
     PAUSE = "pause"
     BABBLE = "babble"
     ECHO = "echo"
+    PARTIAL_ECHO = "partial_echo"
     NO_VALUE = "no_value"
     SECOND_DEVICE = "second_device"
     SECOND_MASTER = "second_master"
@@ -54,6 +55,7 @@ FAULT_HELP = {
     FaultKind.PAUSE: "a gap of `gap` within a good reply, as adapters make",
     FaultKind.BABBLE: "noise on the line for `burst`, in which nothing is heard",
     FaultKind.ECHO: "the request comes back before the reply, as two-wire adapters do",
+    FaultKind.PARTIAL_ECHO: "a part of the request comes back before the reply",
     FaultKind.NO_VALUE: "a good reply whose values say that there is none (NaN, invalid codes)",
     FaultKind.SECOND_DEVICE: "another device with this unit id answers too, over the reply or behind it",
     FaultKind.SECOND_MASTER: "`gap` after a good reply another master's request and its reply are heard",

@@ -23,7 +23,7 @@ from edge_agent.simulator.log import Answer, Entry, Happened, Served
 _OTHER_FUNCTION = {1: 2, 2: 1, 3: 4, 4: 3}
 
 _NOT_BY_TCP = {
-    FaultKind.GLITCH_BEFORE, FaultKind.GLITCH_AFTER, FaultKind.ECHO, FaultKind.BABBLE,
+    FaultKind.GLITCH_BEFORE, FaultKind.GLITCH_AFTER, FaultKind.ECHO, FaultKind.PARTIAL_ECHO, FaultKind.BABBLE,
     FaultKind.SECOND_DEVICE, FaultKind.SECOND_MASTER, FaultKind.WRONG_SPEED,
 }  # fmt: skip
 """Faults of a wire; a TCP connection has none of them."""
@@ -183,6 +183,10 @@ class Slave:
                 return Send(0, reply[:cut]), Send(fault.gap_ns, reply[cut:])
             case FaultKind.ECHO:
                 return Send(0, echo), Send(0, reply)
+            case FaultKind.PARTIAL_ECHO:
+                length = self._random.randrange(3, len(echo))
+                first = self._random.randrange(len(echo) - length + 1)
+                return Send(0, echo[first : first + length]), Send(0, reply)
             case FaultKind.SECOND_DEVICE:
                 return self._with_second_device(reply)
             case FaultKind.SECOND_MASTER:

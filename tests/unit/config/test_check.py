@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.bus import by_id
 from edge_agent.cli import main
 from tests.conftest import ROOT
 
@@ -79,6 +80,18 @@ def test_a_limit_of_the_load_is_kept(file: Path, capsys: pytest.CaptureFixture[s
     file.write_text(limited)
     assert main(["check", str(file)]) == 2
     assert "max_load allows 5%" in capsys.readouterr().err
+
+
+def test_a_numbered_port_is_told_its_lasting_name(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text(GOOD.replace("/dev/ttyUSB0", "/dev/null"))
+    (tmp_path / "usb-FTDI_A1").symlink_to("/dev/null")
+    assert main(["check", str(file)]) == 0
+    assert "replug" not in capsys.readouterr().out
+    monkeypatch.setattr(by_id, "FOLDER", tmp_path)
+    assert main(["check", str(file)]) == 0
+    assert f'serial = "{tmp_path}/usb-FTDI_A1" would survive a replug' in capsys.readouterr().out
 
 
 def test_problems_go_to_stderr_with_status_2(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
