@@ -82,7 +82,7 @@ class Device:
     def note(self, request: ReadRequest, outcome: Outcome, now: MonoNs) -> bool:
         """What came of a request. True when it says something of this read, and nothing of whether the
         device is there: a read that stays silent while others are answered."""
-        self.debts.note(request, outcome, now)
+        self.debts.note(request, outcome, now, self.manners.whole_late_ns)
         if is_alive(outcome):
             self._absence_ns = now - (now if self._heard_at is None else self._heard_at)
             self._heard_at = now

@@ -169,6 +169,19 @@ def test_what_is_owed_is_forgotten_with_values_and_with_time_but_not_with_an_exc
     assert not debts
 
 
+def test_values_of_another_length_do_not_end_a_debt_within_twice_the_late_window():
+    debts = Debts()
+    debts.note(request(3), SILENT, MonoNs(0))
+    debts.note(request(4), SILENT, MonoNs(10))
+    debts.note(request(5), GOOD, MonoNs(11), 10)
+    assert debts.owes(request(3), MonoNs(11))
+    debts.note(request(5), GOOD, MonoNs(20), 10)
+    assert not debts.owes(request(3), MonoNs(20))
+    assert debts.owes(request(4), MonoNs(20))
+    debts.note(request(4), GOOD, MonoNs(21), 10)
+    assert not debts
+
+
 def test_a_damaged_whole_reply_owes_nothing_and_a_broken_one_does():
     debts = Debts()
     debts.note(request(), BadFrame(BadCause.CRC, 9), MonoNs(0))
