@@ -22,7 +22,7 @@ from edge_agent.bus.timing import bus_timing
 from edge_agent.model import NS, BusDef, MonoNs, SerialLink
 
 LOOK_NS = 2 * NS
-_NOBODY = (10, 11)
+_NOBODY = ("exception_10", "exception_11")
 """A gateway's exceptions for a unit that did not answer it."""
 
 
@@ -120,7 +120,7 @@ def _heard(counts: LineCounts, device: Device) -> Heard:
 
 def _unit_figures(outcomes: Mapping[str, int], heard: Heard) -> UnitFigures:
     """`outcomes` counts by `view.word`; a port that is away says nothing of a line."""
-    nobody = sum(outcomes.get(f"exception_{code}", 0) for code in _NOBODY)
+    nobody = sum(outcomes.get(word, 0) for word in _NOBODY)
     exceptions = sum(count for word, count in outcomes.items() if word.startswith("exception_"))
     return UnitFigures(
         requests=sum(outcomes.values()) - outcomes.get("port_down", 0),

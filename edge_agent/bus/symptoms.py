@@ -116,9 +116,10 @@ def all_silent(p: Picture) -> Seen:
 
 
 def duplicate_unit_id(p: Picture) -> Seen:
+    answering = p.answering
+    poor = {unit for unit, one in answering.items() if _bad_share(one) > FINE}
     for unit, one in p.units.items():
-        others = [other for number, other in p.units.items() if number != unit and other.good]
-        fine = bool(others) and all(_bad_share(other) <= FINE for other in others)
+        fine = poor <= {unit} and bool(answering.keys() - {unit})
         if one.doubled >= 2:
             yield unit, f"{p.name(unit)} answered twice to {one.doubled} of {one.requests} requests"
         elif fine and one.requests >= ENOUGH and one.overlong >= FEW and _bad_share(one) >= BURST:
