@@ -292,10 +292,11 @@ class BusWorker:
         self._retry_ns = _FIRST_RETRY_NS
         of_this_read_only = device.note(job.request, outcome, now)
         opened = device.breaker.is_open
-        back = not of_this_read_only and device.breaker.note(outcome, now)
+        # While it is away, every silence is the device's: or a probe would be due again at once.
+        back = (opened or not of_this_read_only) and device.breaker.note(outcome, now)
         self._probes.noted(device, now)
         for mate in self._probes.mates(device) if back else ():
-            mate.back()
+            mate.back(device.absence_ns)
             self._schedule.hasten(mate.index, now)
         device.deferrals.note(job.request, outcome, now)
         silent_probe = job.probe and device.breaker.is_open

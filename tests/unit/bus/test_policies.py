@@ -151,6 +151,23 @@ def test_a_late_reply_is_told_from_noise_in_whatever_pieces():
     assert (quiet.discarded, quiet.late_replies) == (11, 1)
 
 
+def test_the_late_reply_that_was_waited_for_ends_the_quarantine_and_no_other_frame_does():
+    quiet = _quiet()
+    quiet.after_silence(MonoNs(2 * NS), NS, expect(request()), 5 * MS)
+    quiet.heard(reply(request(unit=9)), MonoNs(2 * NS + 50 * MS))
+    assert quiet.ready_at() == 3 * NS
+    quiet.heard(reply(request()), MonoNs(2 * NS + 100 * MS))
+    assert quiet.ready_at() == 2 * NS + 105 * MS
+
+
+def test_a_late_reply_behind_another_devices_reply_does_not_shorten_that_ones_pause():
+    quiet = _quiet()
+    quiet.after_silence(MonoNs(2 * NS), NS, expect(request()))
+    quiet.after_reply(MonoNs(4 * NS), 50 * MS)
+    quiet.heard(reply(request()), MonoNs(4 * NS + MS))
+    assert quiet.ready_at() == 4 * NS + 50 * MS
+
+
 # --- debts ----------------------------------------------------------------------------------------
 
 
