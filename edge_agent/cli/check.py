@@ -91,13 +91,14 @@ def _overloaded(bus: dict[str, Any]) -> bool:
 
 
 def _bus(bus: BusDef) -> dict[str, Any]:
-    from edge_agent.model import SerialLink
+    from edge_agent.bus.report import describe_port
+    from edge_agent.model import DeviceServerLink, SerialLink
 
     rate, load = _estimate(bus)
-    serial = isinstance(bus.link, SerialLink)
+    serial = isinstance(bus.link, SerialLink | DeviceServerLink)
     return {
         "name": bus.name,
-        "port": bus.link.path if isinstance(bus.link, SerialLink) else f"{bus.link.host}:{bus.link.port}",
+        "port": describe_port(bus),
         "devices": len(bus.devices),
         "points": sum(len(device.points) for device in bus.devices),
         "continuous_points": sum(point.poll_ns == 0 for device in bus.devices for point in device.points),
