@@ -28,7 +28,11 @@ from edge_agent.model import NS, MonoNs, TcpLink, TlsLink
 
 _HANDSHAKE_NS = 5 * NS
 _HINT_HANDSHAKE = "is this port for TLS (802), not for plain Modbus TCP (502)?"
+_HINT_AGAIN = "it is connected again"
 _HINT_CLIENT = "the device may want a certificate of the agent (cert, key), or does not accept this one"
+
+_ENDED = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+"""The connection ended: nothing is wrong with TLS itself."""
 
 
 class TlsPort:
@@ -38,6 +42,9 @@ class TlsPort:
         self._socket = connection
         self._name = name
         self._clock = clock
+        self._is_proven = False
+        """Something was heard. With TLS 1.3 the device looks at the agent's certificate only after the
+        handshake, and its refusal may be lost with the connection."""
 
     def write(self, data: bytes) -> None:
         try:
@@ -45,7 +52,7 @@ class TlsPort:
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             sent = 0
         except OSError as error:
-            raise _failed(self._name, error) from error
+            raise self._failed(error) from error
         if sent < len(data):
             raise socket_port.stuck(self._name)
 
@@ -56,9 +63,10 @@ class TlsPort:
                 if not self._ready(until):
                     return b""
         except OSError as error:
-            raise _failed(self._name, error) from error
+            raise self._failed(error) from error
         if not data:
-            raise socket_port.closed(self._name)
+            raise self._lost(socket_port.closed(self._name))
+        self._is_proven = True
         return data
 
     def close(self) -> None:
@@ -71,6 +79,17 @@ class TlsPort:
             return self._socket.recv(4096)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return None
+
+    def _failed(self, error: OSError) -> PortError:
+        if isinstance(error, ssl.SSLError) and not isinstance(error, _ENDED):
+            words = _words(error)
+            return _refused(self._name, f"TLS: {words}", _HINT_CLIENT if "ALERT" in words else _HINT_AGAIN)
+        return self._lost(socket_port.lost(self._name, error))
+
+    def _lost(self, error: PortError) -> PortError:
+        if self._is_proven:
+            return error
+        return _refused(self._name, "the peer ended the connection after the TLS handshake", _HINT_CLIENT)
 
     def _ready(self, until: MonoNs) -> bool:
         left = until - self._clock.mono_ns()
@@ -177,15 +196,6 @@ def _untrusted(name: str, error: ssl.SSLCertVerificationError) -> PortError:
     unknown = (f"is not trusted: {error.verify_message}", "check ca: who signed the device's certificate?")
     words, hint = _CERTIFICATE.get(error.verify_code, unknown)
     return _refused(name, f"the device's certificate {words}", hint)
-
-
-def _failed(name: str, error: OSError) -> PortError:
-    """An error of an open connection."""
-    if not isinstance(error, ssl.SSLError):
-        return socket_port.lost(name, error)
-    # With TLS 1.3 the device looks at the agent's certificate only after the handshake.
-    words = _words(error)
-    return _refused(name, f"TLS: {words}", _HINT_CLIENT if "ALERT" in words else "it is connected again")
 
 
 def _refused(name: str, text: str, hint: str) -> PortError:
