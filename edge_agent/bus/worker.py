@@ -268,6 +268,8 @@ class BusWorker:
         if device.view.note(outcome, self._out.wall(now)):
             self._report_at = now
         if isinstance(outcome, PortDown):
+            # What was asked may still be answered, to whoever opens the port next.
+            device.debts.note(job.request, outcome, now)
             self._back_off(now)
             if not job.probe:
                 self._out.block(job.request, outcome, now)
@@ -329,8 +331,9 @@ class BusWorker:
         for device in self._continuous:
             times.append(self._load.ready_at(now) if self._instead(device) is None else device.bad_at)
         if self._line.is_open:
-            probes = [device.breaker.probe_at for device in self._devices.values()]
-            times += [at for at in probes if at is not None]
+            # A probe that waits for a reply that is owed has its time above: here it would be now, for ever.
+            waiting = [one for one in self._devices.values() if not self._pool.has_probe(one.index)]
+            times += [one.breaker.probe_at for one in waiting if one.breaker.probe_at is not None]
         else:
             times.append(self._retry_at)
         return max(now, min(times))
