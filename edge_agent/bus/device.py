@@ -86,7 +86,9 @@ class Device:
             if isinstance(outcome, Values):
                 self.refusals.answered(request.points)
             return False
-        return bool(request.points) and _is_silence(outcome) and self._unheard(request, now)
+        # Of a device that is away nothing can be learnt about single reads.
+        doubtful = bool(request.points) and _is_silence(outcome) and not self.breaker.is_open
+        return doubtful and self._unheard(request, now)
 
     def detour(self, job: Job, now: MonoNs) -> list[Job]:
         """The job by requests that a reply still owed cannot answer."""
