@@ -111,7 +111,7 @@ def plant(request, seed) -> Iterator[Plant]:
     one.close()
 
 
-# --- what the hostile unit may do -----------------------------------------------------------------------------
+# --- what the hostile unit may do ---------------------------------------------------------------------
 
 
 def silent(plant: Plant, request: bytes) -> bytes:
