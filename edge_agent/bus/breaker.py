@@ -61,3 +61,7 @@ class Breaker:
             self.is_open = True
             self._probe_at = MonoNs(now + self._pause_ns)
         return False
+
+    def hasten(self, now: MonoNs) -> None:
+        """The next probe is due now, and pauses begin anew: somebody is working on the device."""
+        self._probe_at, self._pause_ns = now, FIRST_PROBE_NS

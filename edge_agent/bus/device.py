@@ -6,7 +6,7 @@ Written by the bus's thread only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from edge_agent.bus.breaker import Breaker
@@ -23,7 +23,7 @@ from edge_agent.bus.planner import Planner
 from edge_agent.bus.pool import Job
 from edge_agent.bus.refusals import SPLITTABLE, Refusals
 from edge_agent.bus.view import View
-from edge_agent.model import DeviceDef, MonoNs, PointDef, Site
+from edge_agent.model import BusDef, DeviceDef, MonoNs, PointDef, Site
 
 
 class Device:
@@ -49,12 +49,15 @@ class Device:
         self.continuous = tuple(number for number, point in points if point.poll_ns == 0)
         self.bad_at = MonoNs(0)
         """When continuous points, which have no period, are next said to be bad while it is away."""
+        self.filled_at = MonoNs(0)
+        """When continuous points were last asked."""
         self.view = View()
         self._plain: set[ReadRequest] = set()
 
     def detour(self, job: Job, now: MonoNs) -> list[Job]:
         """The job by requests that a reply still owed cannot answer."""
-        if not self.debts or job.request in self._plain:
+        # What was asked from outside is made as it was asked, or not at all.
+        if not self.debts or job.asked is not None or job.request in self._plain:
             return [job]
         definitions = self.planner.definitions(job.request)
         parts = other_lengths(job.request, definitions, self.definition.quirks, self.debts, now)
@@ -86,15 +89,47 @@ class Device:
         self._plain.clear()
 
 
+class Devices(dict[int, Device]):
+    """The devices of a bus by their index in the site. A unit that nobody configured is a guest under its
+    negative unit id: whoever has a request for it finds it here, and no loop over the devices meets it."""
+
+    def __init__(self, bus: BusDef) -> None:
+        super().__init__()
+        self._bus = bus
+        self._guests: dict[int, Device] = {}
+
+    def __missing__(self, index: int) -> Device:
+        if index not in self._guests:
+            definition = DeviceDef(name=f"unit {-index}", bus=self._bus.name, unit_id=-index)
+            self._guests[index] = Device(index, definition, [], manners_of(definition, self._bus), Debts())
+        return self._guests[index]
+
+
+class MannersOf(Mapping[int, Manners]):
+    """The manners of each device of a bus, guests included: what its line asks for."""
+
+    def __init__(self, devices: Devices) -> None:
+        self._devices = devices
+
+    def __getitem__(self, index: int) -> Manners:
+        return self._devices[index].manners
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._devices)
+
+    def __len__(self) -> int:
+        return len(self._devices)
+
+
 def down_points(points: Iterable[int], device: Device) -> tuple[ReadRequest, ...]:
     """The requests that would have brought these points, to carry the reason they were not made."""
     plan = device.planner.plan(points, device.refusals)
     return plan.requests + tuple(request for request, _ in plan.refused)
 
 
-def devices_of(site: Site, bus_index: int) -> dict[int, Device]:
+def devices_of(site: Site, bus_index: int) -> Devices:
     """The bus's devices by their index in the site, each with its points by theirs."""
-    devices: dict[int, Device] = {}
+    devices = Devices(site.buses[bus_index])
     # A late reply knows its unit, not for which of two configured devices it was asked.
     debts: dict[int, Debts] = {}
     device_index = point_index = 0

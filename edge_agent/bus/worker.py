@@ -1,9 +1,11 @@
 """One bus: the thread that keeps its line, polls its devices and hands on what they said.
 
     schedule.take -> plan -> pool -> line.run -> note -> Block / Skipped -> sink
+                       lane ──┘                  └─> whoever asked
 
 Owns the line and everything about its devices. The sink must not block. Invariants: every planned poll
-ends as exactly one Block, or as an entry of a Skipped; a device that is silent, a port that is not
+ends as exactly one Block, or as an entry of a Skipped; what other threads ask for is made before any
+further poll, but never two in a row while polls wait; a device that is silent, a port that is not
 there, costs the others nothing but its probes; the thread ends within a second of `stop`.
 
 What is not asked (port away, breaker open, point refused) is handed on all the same, at its period,
@@ -13,13 +15,16 @@ with its reason: silence of the agent and silence of a device must not look alik
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from edge_agent.bus import report
-from edge_agent.bus.device import Device, devices_of, retry_cost_ns
+from edge_agent.bus.agenda import Agenda
+from edge_agent.bus.device import Device, MannersOf, devices_of, retry_cost_ns
+from edge_agent.bus.errands import Errands
 from edge_agent.bus.handover import Handover
+from edge_agent.bus.lane import Asked
 from edge_agent.bus.line import Done, Line
 from edge_agent.bus.lines import make_line
 from edge_agent.bus.load import LoadLimit
@@ -33,10 +38,12 @@ from edge_agent.bus.outcomes import (
     ReadRequest,
 )
 from edge_agent.bus.pool import Job, Pool
-from edge_agent.bus.schedule import MISSED_AT_MOST, Due, Schedule
+from edge_agent.bus.schedule import Due
 from edge_agent.bus.slack import fine_timers
 from edge_agent.bus.talker import Talk
 from edge_agent.bus.tallies import Tally
+from edge_agent.bus.timetable import timetable
+from edge_agent.bus.timing import bus_timing
 from edge_agent.bus.trace import Trace
 from edge_agent.bus.view import word
 from edge_agent.clock import Clock
@@ -50,6 +57,8 @@ _RUN_NS = NS // 4
 _FIRST_RETRY_NS = NS // 10
 _LAST_RETRY_NS = 5 * NS
 _IDLE_NS = NS
+_FILL_NS = 10 * NS
+"""Continuous points get what the line has left; where it has nothing left, still one poll in so long."""
 _REPORT_NS = NS // 2
 _CALL_BOUND_NS = 30 * NS
 
@@ -76,11 +85,13 @@ class BusWorker:
         self._stop: threading.Event | None = None
         self._asking_since: MonoNs | None = None
         self._devices = devices_of(site, bus_index)
-        manners = {device.index: device.manners for device in self._devices.values()}
+        manners = MannersOf(self._devices)
         self._line = line or make_line(self.bus, manners, clock, self._stopping, trace, talk)
         now = clock.mono_ns()
-        self._schedule = Schedule(_periods(self._devices.values()), now)
-        self._pool = Pool()
+        self._schedule = timetable(self._devices.values(), bus_timing(self.bus), now)
+        self._pool = Pool(now)
+        self._errands = Errands(self._devices, self._pool, self._tally, self._probe, self._judge)
+        self._woken = threading.Event()
         slowest = max((one.timeout.configured_ns for one in manners.values()), default=0)
         self._call_bound_ns = _CALL_BOUND_NS + slowest
         self._load = LoadLimit(self.bus.max_load, now)
@@ -104,6 +115,15 @@ class BusWorker:
         asking_since = self._asking_since
         return now if asking_since is None else asking_since
 
+    def ask(self, asked: Asked) -> None:
+        """Have a read or a probe made beside the polls; LaneFull when too many wait."""
+        self._errands.ask(asked)
+        self.wake()
+
+    def wake(self) -> None:
+        """Let `run` look at its stop event and its lane now."""
+        self._woken.set()
+
     # --- the thread -----------------------------------------------------------------------------
 
     def run(self, stop: threading.Event) -> None:
@@ -115,7 +135,8 @@ class BusWorker:
                 wake = self.turn()
                 left = min(wake - self._clock.mono_ns(), _IDLE_NS)
                 if left > 0:
-                    stop.wait(left / NS)
+                    self._woken.wait(left / NS)
+                    self._woken.clear()
         finally:
             self._line.close()
 
@@ -124,12 +145,15 @@ class BusWorker:
         self.heartbeat.turn()
         now = self._clock.mono_ns()
         self._keep_open(now)
+        if not self._pool.has_planned():
+            self._pool.shares.all_served(now)
         by_device: dict[int, list[Due]] = {}
         for due in self._schedule.take(now):
             by_device.setdefault(due.device, []).append(due)
         for index, dues in by_device.items():
             self._plan(self._devices[index], dues, now)
         self._probe(now)
+        self._errands.admit(now)
         self._fill_idle(now)
         if len(self._pool):
             self._work(now)
@@ -162,12 +186,8 @@ class BusWorker:
     # --- planning -------------------------------------------------------------------------------
 
     def _plan(self, device: Device, dues: Sequence[Due], now: MonoNs) -> None:
-        deadlines = {point: due.deadline for due in dues for point in due.points}
-        self._out.skipped(device, [p for due in dues for p in due.points * min(due.missed, MISSED_AT_MOST)])
-        beyond = sum(max(0, due.missed - MISSED_AT_MOST) * len(due.points) for due in dues)
-        self._tally.skipped(device.name, beyond)
-        missed: list[int] = []
-        for job in self._pool.displace(frozenset(deadlines)):
+        agenda = Agenda(dues)
+        for job in self._pool.displace(agenda.due):
             outcome = job.last
             if outcome is None and self._free_at(job, now) > now:
                 # It waited for a reply that is owed: what it comes to is what happened to that one.
@@ -175,25 +195,30 @@ class BusWorker:
                 self._tally.spared(device.name, len(job.request.points))
             if outcome is not None:
                 self._out.block(job.request, outcome, now)
-                continue
-            missed += [point for point in job.request.points if point in deadlines]
-            for point in job.request.points:
-                deadlines.setdefault(point, job.deadline)
-        self._out.skipped(device, missed)
-        self._ask(device, deadlines, now)
+            else:
+                agenda.takes_over(job)
+        if agenda.missed:
+            self._pool.shares.missed(now)
+            self._out.skipped(device, agenda.missed)
+        self._tally.skipped(device.name, agenda.missed_beyond)
+        self._ask(device, agenda.deadlines, now, lambda request: agenda.job(request, self._pool.shares))
 
-    def _ask(self, device: Device, deadlines: Mapping[int, MonoNs], now: MonoNs) -> None:
+    def _ask(
+        self,
+        device: Device,
+        points: Iterable[int],
+        now: MonoNs,
+        make: Callable[[ReadRequest], Job],
+    ) -> None:
         instead = self._instead(device)
         if instead is not None:
-            self._spare(device, deadlines, instead, now)
+            self._spare(device, points, instead, now)
             return
-        plan = device.planner.plan(deadlines, device.refusals)
+        plan = device.planner.plan(points, device.refusals)
         for request, code in plan.refused:
             self._tally.spared(device.name, len(request.points))
             self._out.block(request, DeviceException(code, 0), now)
-        self._pool.add(
-            Job(request, min(deadlines[point] for point in request.points)) for request in plan.requests
-        )
+        self._pool.add([make(request) for request in plan.requests])
 
     def _instead(self, device: Device) -> Outcome | None:
         """What a poll comes to without being made; None when it is to be made."""
@@ -211,17 +236,25 @@ class BusWorker:
                 self._pool.add([Job(device.planner.cheapest(), MonoNs(now + NS), probe=True)])
 
     def _fill_idle(self, now: MonoNs) -> None:
-        """Continuous points take what the line has left, the devices in turn."""
+        """Continuous points take what the line has left, the devices in turn; one that got nothing for long
+        takes its place among the polls."""
         for _ in range(len(self._continuous)):
-            if len(self._pool):
+            device = self._continuous[0]
+            if now < device.filled_at + _FILL_NS and self._wanted(now):
                 return
-            device = self._continuous.pop(0)
-            self._continuous.append(device)
-            if self._instead(device) is None:
-                self._ask(device, dict.fromkeys(device.continuous, MonoNs(now + NS)), now)
-            elif now >= device.bad_at:
+            self._continuous.append(self._continuous.pop(0))
+            if self._instead(device) is not None:
+                if now < device.bad_at:
+                    continue
                 device.bad_at = MonoNs(now + NS)
-                self._ask(device, dict.fromkeys(device.continuous, device.bad_at), now)
+            elif self._pool.holds(device.continuous):
+                continue
+            device.filled_at = now
+            self._ask(device, device.continuous, now, lambda request: Job(request, MonoNs(now + NS)))
+
+    def _wanted(self, now: MonoNs) -> bool:
+        """Whether anything waits that may be sent now."""
+        return any(self._free_at(job, now) <= now for job in self._pool.plan())
 
     # --- the line -------------------------------------------------------------------------------
 
@@ -262,24 +295,27 @@ class BusWorker:
 
     def _conclude(self, job: Job, done: Done) -> None:
         self._pool.done(job)
+        self._errands.admit(self._clock.mono_ns())
         device, outcome, now = self._devices[job.request.device], done.outcome, done.mono_ns
         self._load.spend(done.line_ns, self._clock.mono_ns())
         self._tally.request(device.name, word(outcome))
-        if device.view.note(outcome, self._out.wall(now)):
+        tried_out = job.asked is not None and not job.probe
+        if not tried_out and device.view.note(outcome, self._out.wall(now)):
             self._report_at = now
         if isinstance(outcome, PortDown):
             self._back_off(now)
-            if not job.probe:
+            if job.asked is not None:
+                self._errands.concluded(job, done, device)
+            elif not job.probe:
                 self._out.block(job.request, outcome, now)
             return
         self._retry_ns = _FIRST_RETRY_NS
         device.debts.note(job.request, outcome, now)
+        if job.asked is not None:
+            self._errands.concluded(job, done, device)
+            return
         opened = device.breaker.is_open
-        back = device.breaker.note(outcome, now)
-        device.manners.timeout.probing = device.breaker.is_open
-        if back:
-            device.back()
-            self._schedule.hasten(device.index, now)
+        self._judge(device, outcome, now)
         silent_probe = job.probe and device.breaker.is_open
         if not silent_probe and not self._again(device, job, outcome, now):
             self._out.block(job.request, outcome, now)
@@ -287,6 +323,13 @@ class BusWorker:
             for waiting in self._pool.clear(device.index):
                 self._tally.spared(device.name, len(waiting.request.points))
                 self._out.block(waiting.request, waiting.last or outcome, now)
+
+    def _judge(self, device: Device, outcome: Outcome, now: MonoNs) -> None:
+        back = device.breaker.note(outcome, now)
+        device.manners.timeout.probing = device.breaker.is_open
+        if back:
+            device.back()
+            self._schedule.hasten(device.index, now)
 
     def _again(self, device: Device, job: Job, outcome: Outcome, now: MonoNs) -> bool:
         """Ask again where that helps and there is time: True when the poll is not over yet."""
@@ -327,7 +370,10 @@ class BusWorker:
         if (at := self._schedule.next_at()) is not None:
             times.append(at)
         for device in self._continuous:
-            times.append(self._load.ready_at(now) if self._instead(device) is None else device.bad_at)
+            if self._instead(device) is not None:
+                times.append(device.bad_at)
+            elif not self._pool.holds(device.continuous):
+                times.append(self._load.ready_at(now))
         if self._line.is_open:
             probes = [device.breaker.probe_at for device in self._devices.values()]
             times += [at for at in probes if at is not None]
@@ -337,12 +383,3 @@ class BusWorker:
 
     def _stopping(self) -> bool:
         return self._stop is not None and self._stop.is_set()
-
-
-def _periods(devices: Iterable[Device]) -> Iterator[tuple[int, int, int]]:
-    """(device, point, period) of every point that has a period."""
-    for device in devices:
-        for number in device.points:
-            period_ns = device.planner.points[number].poll_ns
-            if period_ns > 0:
-                yield device.index, number, period_ns
