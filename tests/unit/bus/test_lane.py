@@ -101,8 +101,9 @@ def test_polls_are_displaced_and_cleared_and_what_was_asked_stays():
 
 
 @pytest.mark.parametrize("moment_ms", [0, 1, 49, 50, 333, 999])
-def test_a_read_waits_for_the_transaction_in_progress_and_no_other(moment_ms):
-    rig = full_line()
+@pytest.mark.parametrize("requests", [1, 40])
+def test_a_read_waits_for_the_transaction_in_progress_and_no_other(moment_ms, requests):
+    rig = full_line(device("d", 1, requests, 50 * requests, one_point_per_request=True))
     rig.run(1)
     person, begun = Person(rig), rig.clock.mono_ns() + moment_ms * MS
 
