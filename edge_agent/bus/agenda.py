@@ -19,13 +19,11 @@ class Agenda:
     """`dues` are classes of one device, each with a period of its own."""
 
     def __init__(self, dues: Sequence[Due]) -> None:
-        self._beats = {due.period_ns: due.beat for due in dues}
-        self._periods: dict[int, int] = {}
+        self._dues = dues
         self._handed_on: dict[int, Turn] = {}
         self.deadlines: dict[int, MonoNs] = {}
         """Points to ask, and when each is due again."""
         for due in dues:
-            self._periods |= dict.fromkeys(due.points, due.period_ns)
             self.deadlines |= dict.fromkeys(due.points, due.deadline)
         self.due = frozenset(self.deadlines)
         self.missed = [point for due in dues for point in due.points * min(due.missed, MISSED_AT_MOST)]
@@ -44,15 +42,23 @@ class Agenda:
 
     def job(self, request: ReadRequest, shares: Shares) -> Job:
         """The job for one request of the plan for these points."""
+        if len(self._dues) == 1 and not self._handed_on:
+            (due,) = self._dues
+            turn = shares.turn(request.points[0], due.beat, due.period_ns)
+            return Job(request, due.deadline, turn=turn, planned=True)
         deadline = min(map(self.deadlines.__getitem__, request.points))
         return Job(request, deadline, turn=self._turn(request, shares), planned=True)
 
     def _turn(self, request: ReadRequest, shares: Shares) -> Turn:
-        if self._handed_on:
-            places = [self._handed_on[point] for point in request.points if point in self._handed_on]
-            if places:
-                return min(places)
+        places = [self._handed_on[point] for point in request.points if point in self._handed_on]
+        if places:
+            return min(places)
         # Each class that is in it draws a place of its own, in the name of its first point here: two
         # requests of one class are served apart, and must not count as one.
-        firsts = {self._periods[point]: point for point in reversed(request.points)}
-        return min(shares.turn(point, self._beats[period], period) for period, point in firsts.items())
+        turns = []
+        for due in self._dues:
+            members = frozenset(due.points)
+            first = next((point for point in request.points if point in members), None)
+            if first is not None:
+                turns.append(shares.turn(first, due.beat, due.period_ns))
+        return min(turns)
