@@ -3,8 +3,9 @@
     schedule -> planner -> pool -> line.run(plan, deadline) -> outcomes -> worker -> sink
        pure        pure    pure         shell (port, tcp)        pure       thread
 
-Pure and without a clock: frames, timing, transaction, quiet, manners, planner, refusals, debts,
-schedule, load, pool, breaker. Shells: port (the only door to pyserial), kept (what lines do alike),
+Pure and without a clock: frames, timing, transaction, quiet, manners, planner (atoms, partition, cost),
+refusals, silences, debts, schedule, load, pool, breaker; forecast (demand) and overload, which foresee
+what a configuration asks of a line. Shells: port (the only door to pyserial), kept (what lines do alike),
 serial_line, resolver, tcp, worker.
 `fake` is the port and the line for tests of everybody who stands above.
 """

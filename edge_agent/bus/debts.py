@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from edge_agent.bus.atoms import allowed, limits
 from edge_agent.bus.frames import byte_count
 from edge_agent.bus.outcomes import BadCause, BadFrame, DeviceException, NoReply, Outcome, ReadRequest, Values
-from edge_agent.bus.planner import allowed, limits
 from edge_agent.model import NS, MonoNs, PointDef, Quirks
 
 FORGET_NS = 30 * NS

@@ -7,11 +7,6 @@ afterwards and may leave the bucket in debt: the next request waits until it is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from edge_agent.bus.frames import EXCEPTION_LENGTH, REQUEST_LENGTH, byte_count
-from edge_agent.bus.outcomes import ReadRequest
-from edge_agent.bus.timing import Timing
 from edge_agent.model import NS, MonoNs
 
 _CAPACITY_NS = NS // 4
@@ -52,10 +47,3 @@ class LoadLimit:
     def _fill(self, now: MonoNs) -> None:
         self._tokens = min(self._tokens + self._share * (now - self._at), self._share * _CAPACITY_NS)
         self._at = now
-
-
-def line_ns(requests: Iterable[ReadRequest], timing: Timing) -> int:
-    """What these requests and their replies take of the line, at the least."""
-    # A reply without data is as long as an exception: unit, function, one byte, CRC.
-    lengths = [REQUEST_LENGTH + EXCEPTION_LENGTH + byte_count(one.area, one.count) for one in requests]
-    return sum(timing.wire_ns(length) + 2 * timing.interframe_ns for length in lengths)

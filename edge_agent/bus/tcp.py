@@ -56,9 +56,7 @@ class TcpLine(KeptPort[SocketPort]):
         self._buffer = b""
         self._idle = False
 
-    def run(
-        self, plan: Sequence[ReadRequest], deadline: MonoNs, patience_ns: int | None = None
-    ) -> list[Done]:
+    def run(self, plan: Sequence[ReadRequest], deadline: MonoNs) -> list[Done]:
         done: list[Done] = []
         for request in plan:
             if max(self._clock.mono_ns(), self._ready_at) >= deadline or self._stopped():
@@ -69,8 +67,6 @@ class TcpLine(KeptPort[SocketPort]):
             if one is None:
                 break
             done.append(one)
-            if patience_ns is not None:
-                break
         return done
 
     def _try(self, request: ReadRequest) -> Done | None:

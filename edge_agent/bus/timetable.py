@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from edge_agent.bus.device import Device
-from edge_agent.bus.load import line_ns
 from edge_agent.bus.schedule import Schedule
-from edge_agent.bus.timing import Timing
 from edge_agent.model import MonoNs
 
 
-def timetable(devices: Collection[Device], timing: Timing, now: MonoNs) -> Schedule:
-    return Schedule(_periods(devices), now, {device.index: _need_ns(device, timing) for device in devices})
+def timetable(devices: Collection[Device], now: MonoNs) -> Schedule:
+    return Schedule(_periods(devices), now, {device.index: _need_ns(device) for device in devices})
 
 
 def _periods(devices: Collection[Device]) -> Iterator[tuple[int, int, int]]:
@@ -24,8 +22,8 @@ def _periods(devices: Collection[Device]) -> Iterator[tuple[int, int, int]]:
                 yield device.index, number, period_ns
 
 
-def _need_ns(device: Device, timing: Timing) -> int:
+def _need_ns(device: Device) -> int:
     """The line time of its fastest class: that is what is there on every beat."""
     fastest = min((period for _, _, period in _periods([device])), default=0)
     points = [number for _, number, period in _periods([device]) if period == fastest]
-    return line_ns(device.planner.plan(points, device.refusals).requests, timing)
+    return sum(map(device.planner.line_ns, device.planner.plan(points, device.refusals).requests))

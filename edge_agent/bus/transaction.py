@@ -39,6 +39,9 @@ _RAW_KEPT = 520
 _BABBLE_KEPT = 64
 """Bytes kept beyond two replies before the oldest are forgotten."""
 
+_ECHO_PIECE = 3
+"""Fewer bytes prove no echo: every reply begins with the unit id and the function of its request."""
+
 _BABBLE_LOOK_NS = 20_000_000
 """Between two looks at a line that babbles: it must not cost the processor."""
 
@@ -103,11 +106,12 @@ class Transaction:
     def step(self, now: MonoNs) -> Outcome | Wait:
         if self.outcome is not None:
             return self.outcome
-        start = begins_ours(self._buffer, self._want)
+        echo_only = self._is_echo(self._buffer)
+        start = -1 if echo_only else begins_ours(self._buffer, self._want)
         if start >= 0:
             return self._step_in_frame(now, len(self._buffer) - start)
         until = self._deadline
-        if len(self._buffer) >= EXCEPTION_LENGTH:
+        if len(self._buffer) >= EXCEPTION_LENGTH and not echo_only:
             until = min(until, MonoNs(self._last_heard + self._timing.chunk_gap_ns))
         if now >= until:
             self.timed_out = now >= self._deadline
@@ -137,7 +141,12 @@ class Transaction:
         self.frame = self._buffer[reply.start : reply.end]
         # Bytes are read some time after they came, so the first byte's time is reckoned back from the
         # reply's length; where a chunk was read earlier than that, its time is the better figure.
-        first = min(self._first_heard, now - self._timing.wire_ns(len(self.frame)))
+        first = now - self._timing.wire_ns(len(self.frame))
+        if reply.start == 0 and self._foreign is None:
+            # Or it is the time of what stood before the reply, and the timeout would shrink to that.
+            first = min(first, self._first_heard)
+        if self._is_echo(self._buffer[: reply.start]):
+            self._hear_echo(reply.start)
         latency = max(0, first - self._tx_end)
         self.outcome = DeviceException(reply.code, latency) if reply.code else Values(reply.data, latency)
         return True
@@ -146,9 +155,17 @@ class Transaction:
         request = self._want.request
         start = self._buffer.find(request)
         if start >= 0:
-            self.echo = True
-            self.heard -= len(request)
+            self._hear_echo(len(request))
             self._buffer = self._buffer[:start] + self._buffer[start + len(request) :]
+
+    def _is_echo(self, data: bytes) -> bool:
+        """Our request, or a piece of it: an adapter that hears itself may be deaf for the first or the last
+        characters. Such a piece looks like the beginning of a reply, and must not end the wait for it."""
+        return len(data) >= _ECHO_PIECE and data in self._want.request
+
+    def _hear_echo(self, length: int) -> None:
+        self.echo = True
+        self.heard -= length
 
     def _drop_foreign(self) -> None:
         """Set aside a whole valid frame that is not ours, somebody's late reply, so that silence behind it
@@ -165,6 +182,8 @@ class Transaction:
             self._buffer = self._buffer[-self._want.length :]
 
     def _end(self) -> Outcome:
+        if self._is_echo(self._buffer):
+            self._hear_echo(len(self._buffer))
         if not self.heard:
             self.outcome = NoReply()
         else:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from edge_agent.bus import report
+from edge_agent.bus import refusals, report
 from edge_agent.bus.agenda import Agenda
 from edge_agent.bus.device import Device, MannersOf, devices_of, retry_cost_ns
 from edge_agent.bus.errands import Errands
@@ -38,12 +38,13 @@ from edge_agent.bus.outcomes import (
     ReadRequest,
 )
 from edge_agent.bus.pool import Job, Pool
+from edge_agent.bus.probes import Probes
+from edge_agent.bus.quality import Quality
 from edge_agent.bus.schedule import Due
 from edge_agent.bus.slack import fine_timers
 from edge_agent.bus.talker import Talk
 from edge_agent.bus.tallies import Tally
 from edge_agent.bus.timetable import timetable
-from edge_agent.bus.timing import bus_timing
 from edge_agent.bus.trace import Trace
 from edge_agent.bus.view import word
 from edge_agent.clock import Clock
@@ -88,8 +89,10 @@ class BusWorker:
         manners = MannersOf(self._devices)
         self._line = line or make_line(self.bus, manners, clock, self._stopping, trace, talk)
         now = clock.mono_ns()
-        self._schedule = timetable(self._devices.values(), bus_timing(self.bus), now)
+        self._schedule = timetable(self._devices.values(), now)
         self._pool = Pool(now)
+        self._probes = Probes(self._devices.values(), now)
+        self._quality = Quality(self.bus, self._devices.values(), now)
         self._errands = Errands(self._devices, self._pool, self._tally, self._probe, self._judge)
         self._woken = threading.Event()
         slowest = max((one.timeout.configured_ns for one in manners.values()), default=0)
@@ -214,10 +217,15 @@ class BusWorker:
         if instead is not None:
             self._spare(device, points, instead, now)
             return
-        plan = device.planner.plan(points, device.refusals)
+        later = device.deferrals.later(points, now)
+        for code in set(later.values()):
+            self._spare(
+                device, [point for point in later if later[point] == code], DeviceException(code, 0), now
+            )
+        plan = device.plan([point for point in points if point not in later], now)
         for request, code in plan.refused:
             self._tally.spared(device.name, len(request.points))
-            self._out.block(request, DeviceException(code, 0), now)
+            self._out.block(request, refusals.outcome(code), now)
         self._pool.add([make(request) for request in plan.requests])
 
     def _instead(self, device: Device) -> Outcome | None:
@@ -228,33 +236,34 @@ class BusWorker:
 
     def _probe(self, now: MonoNs) -> None:
         """Ask silent devices whether they are back."""
-        if not self._line.is_open:
-            return
-        for device in self._devices.values():
-            at = device.breaker.probe_at
-            if at is not None and at <= now and not self._pool.has_probe(device.index):
-                self._pool.add([Job(device.planner.cheapest(), MonoNs(now + NS), probe=True)])
+        if self._line.is_open and (away := self._probes.away()):
+            self._pool.add(self._probes.take(now, self._free_until(now, away), self._pool))
+
+    def _free_until(self, now: MonoNs, away: set[int]) -> MonoNs:
+        """Until when nobody wants the line, as far as the schedule knows."""
+        if len(self._pool) or self._load.ready_at(now) > now:
+            return now
+        others = self._schedule.next_of_others(away)
+        return MonoNs(now + 3600 * NS) if others is None else others
 
     def _fill_idle(self, now: MonoNs) -> None:
         """Continuous points take what the line has left, the devices in turn; one that got nothing for long
-        takes its place among the polls."""
+        takes its place among the polls. What waits for a reply that another device still owes leaves the
+        line to them."""
         for _ in range(len(self._continuous)):
             device = self._continuous[0]
-            if now < device.filled_at + _FILL_NS and self._wanted(now):
+            if now < device.filled_at + _FILL_NS and self._next_job(now) is not None:
                 return
             self._continuous.append(self._continuous.pop(0))
-            if self._instead(device) is not None:
-                if now < device.bad_at:
-                    continue
-                device.bad_at = MonoNs(now + NS)
-            elif self._pool.holds(device.continuous):
+            if self._pool.holds(device.continuous):
                 continue
-            device.filled_at = now
-            self._ask(device, device.continuous, now, lambda request: Job(request, MonoNs(now + NS)))
-
-    def _wanted(self, now: MonoNs) -> bool:
-        """Whether anything waits that may be sent now."""
-        return any(self._free_at(job, now) <= now for job in self._pool.plan())
+            points = device.askable(now) if self._instead(device) is None else ()
+            if now >= device.bad_at:
+                device.bad_at = MonoNs(now + NS)
+                points = device.continuous
+            if points:
+                device.filled_at = now
+                self._ask(device, points, now, lambda request: Job(request, MonoNs(now + NS)))
 
     # --- the line -------------------------------------------------------------------------------
 
@@ -299,6 +308,7 @@ class BusWorker:
         device, outcome, now = self._devices[job.request.device], done.outcome, done.mono_ns
         self._load.spend(done.line_ns, self._clock.mono_ns())
         self._tally.request(device.name, word(outcome))
+        self._quality.note(device, done)
         tried_out = job.asked is not None and not job.probe
         if not tried_out and device.view.note(outcome, self._out.wall(now)):
             self._report_at = now
@@ -310,26 +320,29 @@ class BusWorker:
                 self._out.block(job.request, outcome, now)
             return
         self._retry_ns = _FIRST_RETRY_NS
-        device.debts.note(job.request, outcome, now)
+        of_this_read_only = device.note(job.request, outcome, now)
         if job.asked is not None:
             self._errands.concluded(job, done, device)
             return
         opened = device.breaker.is_open
-        self._judge(device, outcome, now)
+        self._judge(device, outcome, now, of_this_read_only)
+        device.deferrals.note(job.request, outcome, now)
         silent_probe = job.probe and device.breaker.is_open
         if not silent_probe and not self._again(device, job, outcome, now):
             self._out.block(job.request, outcome, now)
         if device.breaker.is_open and not opened:
-            for waiting in self._pool.clear(device.index):
-                self._tally.spared(device.name, len(waiting.request.points))
-                self._out.block(waiting.request, waiting.last or outcome, now)
+            for mate in self._probes.mates(device):
+                for waiting in self._pool.clear(mate.index):
+                    self._tally.spared(mate.name, len(waiting.request.points))
+                    self._out.block(waiting.request, waiting.last or outcome, now)
 
-    def _judge(self, device: Device, outcome: Outcome, now: MonoNs) -> None:
-        back = device.breaker.note(outcome, now)
-        device.manners.timeout.probing = device.breaker.is_open
-        if back:
-            device.back()
-            self._schedule.hasten(device.index, now)
+    def _judge(self, device: Device, outcome: Outcome, now: MonoNs, of_this_read_only: bool = False) -> None:
+        """What an outcome says of whether the device is there."""
+        back = not of_this_read_only and device.breaker.note(outcome, now)
+        self._probes.noted(device, now)
+        for mate in self._probes.mates(device) if back else ():
+            mate.back()
+            self._schedule.hasten(mate.index, now)
 
     def _again(self, device: Device, job: Job, outcome: Outcome, now: MonoNs) -> bool:
         """Ask again where that helps and there is time: True when the poll is not over yet."""
@@ -340,6 +353,8 @@ class BusWorker:
             return bool(jobs)
         if not isinstance(outcome, NoReply | BadFrame) or device.breaker.is_open:
             return False
+        if any(map(device.refusals.code, job.request.points)):
+            return False  # It was silent once too often, and is not asked again.
         if job.tries >= self.bus.retries or now + retry_cost_ns(device, outcome) > job.deadline:
             return False
         self._tally.retry(device.name)
@@ -354,11 +369,14 @@ class BusWorker:
         self._out.spared(device, points, outcome, now)
 
     def _make_snapshot(self) -> Mapping[str, Any]:
-        return report.bus(self.bus, self._line, self._load, self._devices.values())
+        return report.bus(self.bus, self._line, self._load, self._devices.values(), self._quality)
 
     def _report(self, now: MonoNs) -> None:
         self._report_at = MonoNs(now + _REPORT_NS)
         self._tally.line(self._line.counts)
+        for device in self._devices.values():
+            self._tally.heard(device.name, self._line.counts.overheard.units.get(device.definition.unit_id))
+        self._quality.look(self._line.counts, now)
         self._load.spend(0, now)  # A line that is not used any more has no load.
         self._snapshot = self._make_snapshot()
 
@@ -370,15 +388,15 @@ class BusWorker:
         if (at := self._schedule.next_at()) is not None:
             times.append(at)
         for device in self._continuous:
-            if self._instead(device) is not None:
-                times.append(device.bad_at)
-            elif not self._pool.holds(device.continuous):
-                times.append(self._load.ready_at(now))
-        if self._line.is_open:
-            probes = [device.breaker.probe_at for device in self._devices.values()]
-            times += [at for at in probes if at is not None]
-        else:
+            if self._pool.holds(device.continuous):
+                continue
+            asked = self._instead(device) is None and device.askable(now)
+            times.append(self._load.ready_at(now) if asked else device.bad_at)
+        if not self._line.is_open:
             times.append(self._retry_at)
+        elif away := self._probes.away():
+            at = self._probes.next_at(now, self._free_until(now, away), self._pool)
+            times.append(at or times[0])
         return max(now, min(times))
 
     def _stopping(self) -> bool:

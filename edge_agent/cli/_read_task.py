@@ -10,7 +10,7 @@ from typing import TypeVar
 from edge_agent.bus.outcomes import ReadRequest
 from edge_agent.config import values
 from edge_agent.errors import InputError, Problem
-from edge_agent.model import NS, Area, BusDef, Order, Parity, PointType, SerialLink, TcpLink
+from edge_agent.model import NS, Area, BusDef, Order, Parity, PointType, Rs485, SerialLink, TcpLink
 
 T = TypeVar("T")
 _BAUDS = range(50, 4_000_001)
@@ -27,6 +27,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--area", choices=[*map(str, Area)], default="holding", help="default: holding")
     parser.add_argument("--baud", type=int, default=19200, help="default: 19200")
     parser.add_argument("--format", default="8N1", help="data bits, parity, stop bits (default: 8N1)")
+    parser.add_argument("--rs485", action="store_true", help="let the driver switch direction by RTS")
     parser.add_argument("--type", choices=[*map(str, PointType)], default="u16", help="default: u16")
     parser.add_argument("--order", choices=[*map(str, Order)], default="abcd", help="default: abcd")
     parser.add_argument("--timeout", default="500ms", metavar="DURATION", help="default: 500ms")
@@ -153,7 +154,12 @@ def _link(options: argparse.Namespace, problems: Problems) -> SerialLink | TcpLi
         "--format", values.character_format, options.format.upper(), (8, Parity.NONE, 1)
     )
     return SerialLink(
-        path=options.port, baud=options.baud, data_bits=data_bits, parity=parity, stop_bits=stop_bits
+        path=options.port,
+        baud=options.baud,
+        data_bits=data_bits,
+        parity=parity,
+        stop_bits=stop_bits,
+        rs485=Rs485() if options.rs485 else None,
     )
 
 

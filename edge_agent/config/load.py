@@ -81,7 +81,7 @@ def _bus(place: Place, name: str, raw: Mapping[str, Any]) -> BusDef | None:
         (place / "tcp").refuse("stands beside serial", "a bus is one serial port or one TCP address")
     elif "serial" not in raw and "tcp" not in raw:
         place.refuse("has neither serial nor tcp", 'for example serial = "/dev/ttyUSB0"')
-    for key in ("baud", "format"):
+    for key in ("baud", "format", "rs485"):
         if "tcp" in raw and "serial" not in raw and key in raw:
             (place / key).refuse("is for serial ports only", "set it in the gateway; leave it out here")
     if given["serial"] is None and given["tcp"] is None:
@@ -107,6 +107,7 @@ def _link(given: Values) -> SerialLink | TcpLink:
         data_bits=data_bits,
         parity=parity,
         stop_bits=stop_bits,
+        rs485=given["rs485"],
     )
 
 

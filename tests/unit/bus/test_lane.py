@@ -238,10 +238,19 @@ def test_without_a_port_the_answer_says_so():
 
 
 def silent_device(answer):
+    """Unit 1 is away, owes no reply that could still come, and is not about to be probed anyway."""
     rig = full_line(*(device(f"d{i}", i + 1, 1, 100) for i in range(4)), answer=answer, retries=0)
     rig.run(20)
     assert rig.worker.snapshot()["devices"][0]["probing"]
+    while not _is_calm(rig):
+        rig.run(0.1)
     return rig
+
+
+def _is_calm(rig):
+    now = rig.clock.mono_ns()
+    last = max(at for at, one in rig.line.asked if one.unit_id == 1)
+    return now - last >= 1700 * MS and rig.worker._devices[0].breaker.probe_at - now >= S
 
 
 def test_a_probe_that_is_asked_for_is_made_now_and_its_outcome_is_told():

@@ -126,6 +126,55 @@ def test_a_foreign_frame_does_not_end_the_wait_for_ours(foreign, cause):
     assert at == 500
 
 
+PIECES = [WANT.request[first:last] for first in range(6) for last in range(first + 3, 9)]
+
+
+def transaction_of(chunks):
+    """The transaction itself, played to its end; chunks are (ms, bytes)."""
+    made = Transaction(WANT, TIMING, TIMEOUT)
+    made.sent(MonoNs(-TIMING.wire_ns(8)), MonoNs(-1))
+    for at, data in chunks:
+        made.receive(data, MonoNs(at * MS))
+        made.step(MonoNs(at * MS))
+    made.step(MonoNs(2000 * MS))
+    return made
+
+
+@pytest.mark.parametrize("piece", PIECES, ids=bytes.hex)
+def test_an_echo_whole_or_in_part_does_not_end_the_wait(piece):
+    outcome, at = play([(1, piece), (400, GOOD)])
+    assert isinstance(outcome, Values)
+    assert at == 400
+
+
+@pytest.mark.parametrize("piece", PIECES, ids=bytes.hex)
+def test_an_echo_alone_is_no_reply_and_is_counted(piece):
+    ended = transaction_of([(1, piece)])
+    assert (ended.outcome, ended.echo, ended.heard) == (NoReply(), True, 0)
+
+
+@pytest.mark.parametrize("piece", PIECES, ids=bytes.hex)
+@pytest.mark.parametrize("chunks", ["apart", "joined"])
+def test_an_echo_before_a_reply_is_counted_and_not_timed(piece, chunks):
+    """Timed from the echo, every reply would seem to come at once, and the timeout would shrink to that."""
+    heard = [(1, piece), (400, GOOD)] if chunks == "apart" else [(400, piece + GOOD)]
+    ended = transaction_of(heard)
+    assert (ended.echo, ended.heard) == (True, len(GOOD))
+    assert ended.outcome.latency_ns == 400 * MS - TIMING.wire_ns(len(GOOD))
+
+
+def test_two_bytes_are_no_echo_but_a_reply_that_broke_off():
+    outcome, at = play([(1, GOOD[:2])])
+    assert outcome == BadFrame(BadCause.SHORT, 2)
+    assert at < 60
+
+
+@pytest.mark.parametrize("before", [b"\x00", refusal(expect(request(unit=9)))], ids=["glitch", "foreign"])
+def test_what_stood_before_the_reply_is_not_its_first_byte(before):
+    ended = transaction_of([(1, before), (400, GOOD)])
+    assert ended.outcome.latency_ns == 400 * MS - TIMING.wire_ns(len(GOOD))
+
+
 def test_the_local_echo_is_set_aside():
     outcome, _ = play([(0, WANT.request), (300, GOOD)])
     assert isinstance(outcome, Values)
