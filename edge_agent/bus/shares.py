@@ -31,6 +31,9 @@ class Turn(NamedTuple):
     start: int
 
 
+FILL_NS = 10 * NS
+"""Continuous points take what the line has left; where it has nothing left, after so long without a read
+they take a turn like a poll of a second (`guest`): less than their share, and not nothing for ever."""
 _CALM_NS = 10 * NS
 """So long after the last missed poll the bus counts as keeping up. A line that cannot serve all is still
 idle for moments, and to call it even at each of them would cost the slow classes what they are owed."""

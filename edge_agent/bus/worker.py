@@ -41,6 +41,7 @@ from edge_agent.bus.pool import Job, Pool
 from edge_agent.bus.probes import Probes
 from edge_agent.bus.quality import Quality
 from edge_agent.bus.schedule import Due
+from edge_agent.bus.shares import FILL_NS
 from edge_agent.bus.slack import fine_timers
 from edge_agent.bus.talker import Talk
 from edge_agent.bus.tallies import Tally
@@ -58,8 +59,6 @@ _RUN_NS = NS // 4
 _FIRST_RETRY_NS = NS // 10
 _LAST_RETRY_NS = 5 * NS
 _IDLE_NS = NS
-_FILL_NS = 10 * NS
-"""Continuous points get what the line has left; where it has nothing left, still one poll in so long."""
 _REPORT_NS = NS // 2
 _CALL_BOUND_NS = 30 * NS
 
@@ -252,7 +251,7 @@ class BusWorker:
         line to them."""
         for _ in range(len(self._continuous)):
             device = self._continuous[0]
-            if now < device.filled_at + _FILL_NS and self._next_job(now) is not None:
+            if now < device.filled_at + FILL_NS and self._next_job(now) is not None:
                 return
             self._continuous.append(self._continuous.pop(0))
             if self._pool.holds(device.continuous):
