@@ -10,6 +10,7 @@ polls while there are any; then the polls by their turns (`shares`).
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -56,11 +57,9 @@ class Pool:
     def add(self, jobs: Iterable[Job]) -> None:
         for job in jobs:
             if job.asked is not None:
-                self._asked.append(job)
+                insort(self._asked, job, key=_priority)
             else:
-                self._polls.append(job if job.turn else replace(job, turn=self.shares.guest(NS)))
-        self._asked.sort(key=_priority)
-        self._polls.sort(key=_place)
+                insort(self._polls, job if job.turn else replace(job, turn=self.shares.guest(NS)), key=_place)
 
     def plan(self) -> list[Job]:
         """Every job, in the order it should be done."""
@@ -108,6 +107,8 @@ class Pool:
 
     def expire(self, now: MonoNs) -> list[Asked]:
         """Take out what nobody waits for any more."""
+        if not self._asked:
+            return []
         over = [job for job in self._asked if job.asked is not None and job.asked.expires <= now]
         for job in over:
             self._asked.remove(job)

@@ -303,9 +303,10 @@ class BusWorker:
 
     def _conclude(self, job: Job, done: Done) -> None:
         self._pool.done(job)
-        self._errands.admit(self._clock.mono_ns())
+        free = self._clock.mono_ns()
+        self._errands.admit(free)
+        self._load.spend(done.line_ns, free)
         device, outcome, now = self._devices[job.request.device], done.outcome, done.mono_ns
-        self._load.spend(done.line_ns, self._clock.mono_ns())
         self._tally.request(device.name, word(outcome))
         self._quality.note(device, done)
         tried_out = job.asked is not None and not job.probe
