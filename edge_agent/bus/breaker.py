@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum, auto
 
-from edge_agent.bus.frames import EXCEPTION_LENGTH
+from edge_agent.bus.frames import EXCEPTION_LENGTH, LONGEST_FRAME
 from edge_agent.bus.outcomes import BadCause, BadFrame, DeviceException, NoReply, Outcome, is_alive
 from edge_agent.model import NS, MonoNs
 
@@ -89,11 +89,11 @@ MOVES: dict[tuple[State, Event], tuple[State, Effect]] = {
 
 def is_silent(outcome: Outcome) -> bool:
     """Whether the outcome cost the whole timeout: nothing, a click on the line, only frames that are not
-    the reply, or a gateway's word that nobody answered it. A damaged reply does not; it ends with its own
-    silence and costs the others little."""
+    the reply, a reply that does not end, or a gateway's word that nobody answered it. A damaged reply does
+    not; it ends with its own silence and costs the others little."""
     if isinstance(outcome, BadFrame):
         if outcome.cause in (BadCause.CRC, BadCause.SHORT):
-            return False
+            return outcome.heard > LONGEST_FRAME
         return outcome.cause is not BadCause.GARBAGE or outcome.heard < EXCEPTION_LENGTH
     return isinstance(outcome, NoReply) or (isinstance(outcome, DeviceException) and not is_alive(outcome))
 

@@ -71,7 +71,7 @@ class Device:
         self.view = View()
         self._plain: set[ReadRequest] = set()
         self._heard_at: MonoNs | None = None
-        self._absence_ns = 0
+        self.absence_ns = 0
         """Between its last two replies."""
 
     def plan(self, points: Iterable[int], now: MonoNs) -> Plan:
@@ -84,9 +84,9 @@ class Device:
     def note(self, request: ReadRequest, outcome: Outcome, now: MonoNs) -> bool:
         """What came of a request. True when it says something of this read, and nothing of whether the
         device is there: a read that stays silent while others are answered."""
-        self.debts.note(request, outcome, now)
+        self.debts.note(request, outcome, now, self.manners.whole_late_ns)
         if is_alive(outcome):
-            self._absence_ns = now - (now if self._heard_at is None else self._heard_at)
+            self.absence_ns = now - (now if self._heard_at is None else self._heard_at)
             self._heard_at = now
             self.silences.heard(request.points, now)
             if isinstance(outcome, Values):
@@ -132,9 +132,9 @@ class Device:
             return self.planner.plan(request.points, self.refusals).requests
         return ()
 
-    def back(self) -> None:
-        """It answers again after having been away, with the outcome last noted."""
-        if self._absence_ns >= EXCHANGED_NS:
+    def back(self, absence_ns: int) -> None:
+        """Its unit answers again after having been away for so long, with the outcome last noted."""
+        if absence_ns >= EXCHANGED_NS:
             self.refusals.forget()
         self.deferrals.forget()
         self.silences.clear()

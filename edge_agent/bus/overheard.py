@@ -66,7 +66,10 @@ class Overheard:
     _tail: bytes = b""
 
     def of(self, unit_id: int) -> Heard:
-        return self.units.setdefault(unit_id, Heard())
+        unit = self.units.get(unit_id)
+        if unit is None:
+            unit = self.units[unit_id] = Heard()
+        return unit
 
     def discarded(self, data: bytes, is_first: bool) -> None:
         """Bytes out of turn; `is_first` since the line was last silent."""
@@ -75,16 +78,13 @@ class Overheard:
         if self._asked is not None:
             self.of(self._asked.unit_id).out_of_turn_bytes += len(data)
 
+    def answered(self, want: Expected) -> None:
+        """A transaction is over: its reply came and nothing else."""
+        self._next(want, answered=True)
+
     def concluded(self, ended: Ended, want: Expected) -> None:
-        """A transaction is over; what was discarded since the one before came before it."""
-        if self._tail:
-            rest = self._explain(self._tail)
-            if rest and self._answered and self._asked is not None:
-                self.of(self._asked.unit_id).trailed += 1
-            self._tail = b""
-        self._asked = want
-        self._answered = isinstance(ended.outcome, Values | DeviceException)
-        unit = self.of(want.unit_id)
+        """A transaction is over."""
+        unit = self._next(want, answered=isinstance(ended.outcome, Values | DeviceException))
         if ended.frame:
             if len(ended.raw) > len(ended.frame):
                 self._around_a_reply(unit, ended, want)
@@ -93,6 +93,16 @@ class Overheard:
         if ended.heard:
             unit.overlong += ended.heard > want.length
             self._explain(ended.raw.replace(want.request, b"", 1))
+
+    def _next(self, want: Expected, *, answered: bool) -> Heard:
+        """What was discarded since the transaction before came before this one."""
+        if self._tail:
+            rest = self._explain(self._tail)
+            if rest and self._answered and self._asked is not None:
+                self.of(self._asked.unit_id).trailed += 1
+            self._tail = b""
+        self._asked, self._answered = want, answered
+        return self.of(want.unit_id)
 
     def _around_a_reply(self, unit: Heard, ended: Ended, want: Expected) -> None:
         before, _, behind = ended.raw.partition(ended.frame)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import accumulate
 
 _FIRST_NS = 100_000
 _CLASSES = 116
@@ -35,17 +36,12 @@ class Durations:
         return both
 
     def percentiles_ns(self, shares: Sequence[float]) -> list[int | None]:
-        """For each share, 0 to 1, ascending: the upper end of the class it falls in; None without values."""
+        """For each share, above 0 to 1: the upper end of the class it falls in; None without values."""
         if not self.count:
             return [None] * len(shares)
-        found: list[int | None] = []
-        seen = place = 0
-        for share in shares:
-            while place < _CLASSES and seen + self._classes[place] < share * self.count:
-                seen += self._classes[place]
-                place += 1
-            found.append(EDGES_NS[min(place, _CLASSES - 1)])
-        return found
+        up_to = list(accumulate(self._classes))
+        places = (bisect_left(up_to, share * self.count) for share in shares)
+        return [EDGES_NS[min(place, _CLASSES - 1)] for place in places]
 
 
 class RecentDurations:

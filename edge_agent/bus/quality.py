@@ -10,18 +10,19 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from edge_agent.bus.device import Device
-from edge_agent.bus.diagnosis import Hint, Picture, diagnose
+from edge_agent.bus.diagnosis import Hint, diagnose
 from edge_agent.bus.figures import BAD_CAUSES, BusFigures, Recent, UnitFigures
 from edge_agent.bus.line import Done, LineCounts
 from edge_agent.bus.outcomes import DeviceException, Values, is_alive
 from edge_agent.bus.overheard import Heard
 from edge_agent.bus.percentiles import RecentDurations
+from edge_agent.bus.symptoms import Picture
 from edge_agent.bus.ticks import Ticks
 from edge_agent.bus.timing import bus_timing
 from edge_agent.model import NS, BusDef, MonoNs, SerialLink
 
 LOOK_NS = 2 * NS
-_NOBODY = (10, 11)
+_NOBODY = ("exception_10", "exception_11")
 """A gateway's exceptions for a unit that did not answer it."""
 
 
@@ -31,7 +32,7 @@ class Quality:
     def __init__(self, bus: BusDef, devices: Iterable[Device], now: MonoNs) -> None:
         self._devices = tuple(devices)
         self._char_ns = bus_timing(bus).char_ns
-        self._has_ticks = isinstance(bus.link, SerialLink)
+        self._is_wire = isinstance(bus.link, SerialLink)
         self._names = {device.definition.unit_id: device.name for device in self._devices}
         self._times = {device.index: RecentDurations() for device in self._devices}
         self._reply_ns: dict[int, list[int | None]] = {}
@@ -65,10 +66,11 @@ class Quality:
                 names=self._names,
                 seconds=over_ns / NS,
                 char_ns=self._char_ns,
+                is_wire=self._is_wire,
                 timeouts_ms={
                     one.definition.unit_id: one.manners.timeout.configured_ns / 1e6 for one in self._devices
                 },
-                on_grid=self._ticks.on_grid() if self._has_ticks else 0.0,
+                on_grid=self._ticks.on_grid() if self._is_wire else 0.0,
             )
         )
 
@@ -118,7 +120,7 @@ def _heard(counts: LineCounts, device: Device) -> Heard:
 
 def _unit_figures(outcomes: Mapping[str, int], heard: Heard) -> UnitFigures:
     """`outcomes` counts by `view.word`; a port that is away says nothing of a line."""
-    nobody = sum(outcomes.get(f"exception_{code}", 0) for code in _NOBODY)
+    nobody = sum(outcomes.get(word, 0) for word in _NOBODY)
     exceptions = sum(count for word, count in outcomes.items() if word.startswith("exception_"))
     return UnitFigures(
         requests=sum(outcomes.values()) - outcomes.get("port_down", 0),

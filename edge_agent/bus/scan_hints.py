@@ -32,7 +32,7 @@ def _doubles(scan: Scan) -> Iterator[str]:
         elif unit.rubbish:
             yield (
                 f"unit {unit.unit_id} answered {unit.answered} of {unit.asked} times and garbage came"
-                " otherwise: noise, no termination, or a second device with this unit id"
+                " otherwise: noise, no termination, another master, or a second device with this unit id"
             )
 
 

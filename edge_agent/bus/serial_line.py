@@ -139,6 +139,7 @@ class SerialLine(KeptPort[Port]):
         if self._tracer:
             self._tracer.sent(request, want.request, spoken.start)
             self._tracer.outcome(request, outcome, frame, ask.timeout_ns, spoken.last)
+        self.counts.overheard.answered(want)
         self._answered(self.manners[request.device], outcome.latency_ns, spoken.last)
         return Done(outcome, spoken.last, spoken.last - spoken.start + self._timing.interframe_ns)
 
@@ -272,7 +273,7 @@ class SerialLine(KeptPort[Port]):
                 self._quiet.after_bad_frame(now)
             case _:
                 manners.timeout.silent()
-                self._quiet.after_silence(now, manners.late_ns(timeout_ns), want)
+                self._quiet.after_silence(now, manners.late_ns(timeout_ns), want, manners.turnaround_ns)
                 manners.unheard += 1
                 self._awaited = manners
                 if isinstance(outcome, NoReply) and port.unsent():

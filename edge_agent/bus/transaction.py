@@ -58,8 +58,8 @@ class Transaction:
     """One attempt. Made, `sent`, then `receive` and `step` until `step` returns an outcome."""
 
     __slots__ = (
-        "_buffer", "_deadline", "_first_heard", "_foreign", "_last_heard", "_timeout_ns", "_timing",
-        "_tx_end", "_want", "echo", "frame", "heard", "outcome", "raw",
+        "_buffer", "_checked", "_deadline", "_first_heard", "_foreign", "_last_heard", "_timeout_ns",
+        "_timing", "_tx_end", "_want", "echo", "frame", "heard", "outcome", "raw",
         "timed_out",
     )  # fmt: skip
 
@@ -68,6 +68,9 @@ class Transaction:
         self._timing = timing
         self._timeout_ns = timeout_ns
         self._buffer = b""
+        self._checked = 0
+        """No reply begins before it in the buffer: a device that repeats the head of its reply for ever
+        must not have all of it looked at with every piece."""
         self._foreign: BadCause | None = None
         self._tx_end = self._deadline = self._first_heard = self._last_heard = MonoNs(0)
         self.heard = 0
@@ -87,7 +90,7 @@ class Transaction:
         than its own length after `start`; a port that took longer to accept it ended later."""
         wire = self._timing.wire_ns(len(self._want.request))
         self._tx_end = MonoNs(max(now, start + wire))
-        self._deadline = MonoNs(self._tx_end + self._timeout_ns)
+        self._deadline = MonoNs(self._tx_end + self._timeout_ns + self._timing.held_ns(self._want.length))
 
     def receive(self, data: bytes, now: MonoNs) -> None:
         """Bytes were heard; `now` is not before the last of them."""
@@ -100,8 +103,10 @@ class Transaction:
         self._buffer += data
         self.raw = (self.raw + data)[:_RAW_KEPT]
         if not self._accept(now):
+            heard = len(self._buffer)
             self._drop_echo()
             self._drop_foreign()
+            self._checked = max(0, heard - self._want.length + 1) if len(self._buffer) == heard else 0
 
     def step(self, now: MonoNs) -> Outcome | Wait:
         if self.outcome is not None:
@@ -119,7 +124,7 @@ class Transaction:
         # No reply can be complete before its own length has passed. With something heard, the rest
         # of the shortest reply must still come; babble is looked at now and then only.
         wire = self._timing.wire_ns(EXCEPTION_LENGTH if self.heard else self._want.length)
-        if self.heard > 2 * self._want.length + _BABBLE_KEPT:
+        if self._is_babble:
             wire = max(wire, _BABBLE_LOOK_NS)
         since = now if self.heard else self._tx_end + self._timing.interframe_ns
         return Wait(MonoNs(min(since + wire, until)), until)
@@ -132,10 +137,16 @@ class Transaction:
         until = min(whole + self._timing.chunk_gap_ns, latest)
         if now >= until:
             return self._end()
+        if self._is_babble:
+            whole = max(whole, now + _BABBLE_LOOK_NS)
         return Wait(MonoNs(min(whole, until)), MonoNs(until))
 
+    @property
+    def _is_babble(self) -> bool:
+        return self.heard > 2 * self._want.length + _BABBLE_KEPT
+
     def _accept(self, now: MonoNs) -> bool:
-        reply = find_reply(self._buffer, self._want)
+        reply = find_reply(self._buffer, self._want, self._checked)
         if reply is None:
             return False
         self.frame = self._buffer[reply.start : reply.end]

@@ -313,6 +313,8 @@ class BusWorker:
         if not tried_out and device.view.note(outcome, self._out.wall(now)):
             self._report_at = now
         if isinstance(outcome, PortDown):
+            # What was asked may still be answered, to whoever opens the port next.
+            device.debts.note(job.request, outcome, now)
             self._back_off(now)
             if job.asked is not None:
                 self._errands.concluded(job, done, device)
@@ -338,10 +340,12 @@ class BusWorker:
 
     def _judge(self, device: Device, outcome: Outcome, now: MonoNs, of_this_read_only: bool = False) -> None:
         """What an outcome says of whether the device is there."""
-        back = not of_this_read_only and device.breaker.note(outcome, now)
+        # While it is away, every silence is the device's: or a probe would be due again at once.
+        counts = device.breaker.is_open or not of_this_read_only
+        back = counts and device.breaker.note(outcome, now)
         self._probes.noted(device, now)
         for mate in self._probes.mates(device) if back else ():
-            mate.back()
+            mate.back(device.absence_ns)
             self._schedule.hasten(mate.index, now)
 
     def _again(self, device: Device, job: Job, outcome: Outcome, now: MonoNs) -> bool:

@@ -150,6 +150,14 @@ def test_a_cause_is_told_by_its_hint_and_by_no_other(make_bus, cause):
     assert all(hint["seen"] and hint["do"] for hint in snapshot["hints"])
 
 
+def test_silence_of_all_devices_never_closes_the_port(make_bus):
+    bus = make_bus("*=silence")
+    probing = bus.wait(
+        lambda one: all(d["probing"] and d["outcomes"]["no_reply"] > 4 for d in one["devices"])
+    )
+    assert (probing["state"], probing["counts"]["opened"]) == ("open", 1)
+
+
 def test_an_adapter_that_hands_over_in_steps_is_told(make_bus):
     bus = make_bus(chunks="usb")
     snapshot = bus.wait(lambda one: one["hints"])

@@ -184,6 +184,25 @@ def test_a_port_that_goes_shows_what_was_found_and_fails(capsys):
     assert "hint:" in err
 
 
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("second_device", ["unit 3", "this unit id"]),
+        ("second_master", ["another master"]),
+        ("wrong_speed", ["unit 3", "almost the right speed"]),
+        ("bad_crc", ["unit 3", "noise"]),
+        ("silence", ["nothing was heard"]),
+    ],
+)
+def test_what_is_wrong_with_a_line_is_told(kind, words, capsys):
+    plant = [device((point(address=0), 66.0), name="meter", unit_id=METER)]
+    with SimulatedLine(plant, baud=19200) as line:
+        line.faults.set("meter", kind)
+        scan(line.path, "--baud", "19200", "--format", "8N1", "--units", "1-12", "--json")
+    said = json.loads(capsys.readouterr().out)
+    assert any(all(word in hint for word in words) for hint in said["hints"]), said["hints"]
+
+
 @pytest.mark.parametrize("kind", ["echo", "partial_echo"])
 def test_an_adapter_that_hears_itself_changes_nothing(kind, capsys):
     plant = [device((point(address=0), 66.0), name="meter", unit_id=METER)]

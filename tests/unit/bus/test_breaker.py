@@ -74,6 +74,8 @@ def test_every_outcome_in_every_state(state, outcome, after):
         ([BadFrame(BadCause.GARBAGE, 1)] * 3, True),
         ([BadFrame(BadCause.GARBAGE, 9)] * 9, False),
         ([BadFrame(BadCause.WRONG_UNIT, 9)] * 3, True),
+        ([BadFrame(BadCause.CRC, 256)] * 9, False),
+        ([BadFrame(BadCause.CRC, 257)] * 3, True),
         ([DeviceException(10, 0)] * 3, True),
         ([NOBODY] * 3, True),
         ([DeviceException(code, 0) for code in (1, 2, 3, 4, 5, 6, 8)] * 3, False),

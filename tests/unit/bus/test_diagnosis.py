@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from edge_agent.bus.diagnosis import RULES, Picture, diagnose
+from edge_agent.bus.diagnosis import RULES, diagnose
 from edge_agent.bus.figures import BusFigures, Recent, UnitFigures
+from edge_agent.bus.symptoms import Picture
 from edge_agent.model import NS, MonoNs
 
 NAMES = {1: "meter", 2: "press", 3: "pump", 4: "fan"}
@@ -92,6 +93,8 @@ PICTURES: dict[str, tuple[Picture, list[tuple[str, int | None]]]] = {
         [("line_jammed", None)],
     ),
     "steps of 16 ms": (picture(FINE, on_grid=0.95), [("adapter_latency", None)]),
+    "damage by TCP": (picture(unit(crc=9), unit(short=9), is_wire=False), []),
+    "one dead by TCP": (picture(FINE, DEAD, is_wire=False), [("one_silent", 2)]),
     "few steps of 16 ms": (picture(FINE, on_grid=0.6), []),
 }
 

@@ -151,6 +151,23 @@ def test_a_late_reply_is_told_from_noise_in_whatever_pieces():
     assert (quiet.discarded, quiet.late_replies) == (11, 1)
 
 
+def test_the_late_reply_that_was_waited_for_ends_the_quarantine_and_no_other_frame_does():
+    quiet = _quiet()
+    quiet.after_silence(MonoNs(2 * NS), NS, expect(request()), 5 * MS)
+    quiet.heard(reply(request(unit=9)), MonoNs(2 * NS + 50 * MS))
+    assert quiet.ready_at() == 3 * NS
+    quiet.heard(reply(request()), MonoNs(2 * NS + 100 * MS))
+    assert quiet.ready_at() == 2 * NS + 105 * MS
+
+
+def test_a_late_reply_behind_another_devices_reply_does_not_shorten_that_ones_pause():
+    quiet = _quiet()
+    quiet.after_silence(MonoNs(2 * NS), NS, expect(request()))
+    quiet.after_reply(MonoNs(4 * NS), 50 * MS)
+    quiet.heard(reply(request()), MonoNs(4 * NS + MS))
+    assert quiet.ready_at() == 4 * NS + 50 * MS
+
+
 # --- debts ----------------------------------------------------------------------------------------
 
 
@@ -166,6 +183,19 @@ def test_what_is_owed_is_forgotten_with_values_and_with_time_but_not_with_an_exc
     assert debts.owes(asked, MonoNs(3))
     assert debts.owes(request(4), MonoNs(3))
     debts.note(request(5), GOOD, MonoNs(4))
+    assert not debts
+
+
+def test_values_of_another_length_do_not_end_a_debt_within_twice_the_late_window():
+    debts = Debts()
+    debts.note(request(3), SILENT, MonoNs(0))
+    debts.note(request(4), SILENT, MonoNs(10))
+    debts.note(request(5), GOOD, MonoNs(11), 10)
+    assert debts.owes(request(3), MonoNs(11))
+    debts.note(request(5), GOOD, MonoNs(20), 10)
+    assert not debts.owes(request(3), MonoNs(20))
+    assert debts.owes(request(4), MonoNs(20))
+    debts.note(request(4), GOOD, MonoNs(21), 10)
     assert not debts
 
 

@@ -131,12 +131,16 @@ def test_nothing_is_sent_while_a_late_reply_is_still_coming(make_bench):
 def test_late_replies_never_give_another_requests_values(seed, late_ms):
     """A worker against a device that is late at random: each value belongs to its register."""
     chance = random.Random(seed)
+    free_at: dict[int, int] = {}
 
     def respond(data):
         address = int.from_bytes(data[2:4], "big")
         body = b"".join((address + i).to_bytes(2, "big") for i in range(data[5]))
         delay = late_ms if chance.random() < 0.3 else 5
-        return [(delay * MS, with_crc(bytes((data[0], data[1], len(body))) + body))]
+        # A device does one thing after the other; only so does a later reply prove that none is owed.
+        now = rig.clock.mono_ns()
+        at = free_at[data[0]] = max(now + delay * MS, free_at.get(data[0], 0) + 30 * MS)
+        return [(at - now, with_crc(bytes((data[0], data[1], len(body))) + body))]
 
     devices = [device("a", 1, 4, 400, max_gap_words=0), device("b", 2, 2, 300)]
     rig = Rig(site(*devices, timeout_ns=150 * MS), respond=respond)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_agent.bus import frames
 from edge_agent.bus.frames import expect
 from edge_agent.bus.outcomes import BadCause, BadFrame, DeviceException, NoReply, Values
 from edge_agent.bus.timing import rtu_timing
@@ -63,6 +64,37 @@ def test_latency_is_reckoned_back_from_the_replys_length():
 def test_a_reply_in_pieces_is_joined(cut, gap_ms):
     outcome, _ = play([(40, GOOD[:cut]), (40 + gap_ms, GOOD[cut:])])
     assert isinstance(outcome, Values)
+
+
+@pytest.mark.parametrize("head", [3, 2, 1])
+def test_a_head_of_the_reply_that_comes_for_ever_is_looked_at_once(head, monkeypatch):
+    """Each byte may begin or end a few frames; that all which was heard is searched again with every piece
+    would take the processor for longer than the wait itself."""
+    looked_at = []
+    crc = frames.crc16
+    monkeypatch.setattr(frames, "crc16", lambda data: looked_at.append(len(data)) or crc(data))
+    want = expect(request(125))
+    pieces = [(n, want.header[:head]) for n in range(1, 3000)]
+    outcome, at = play(pieces, want, 3000 * MS)
+    assert isinstance(outcome, BadFrame)
+    assert at <= 3000 + (TIMING.wire_ns(want.length) + TIMING.chunk_gap_ns) / MS
+    assert sum(looked_at) <= 4 * outcome.heard * want.length
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=200, deadline=None)
+def test_a_reply_behind_its_own_beginnings_is_found_in_whatever_pieces(seed):
+    dice = random.Random(seed)
+    lures = b"".join(GOOD[: dice.randrange(1, len(GOOD))] for _ in range(dice.randrange(4)))
+    stream = lures + GOOD
+    cuts = sorted(dice.sample(range(1, len(stream)), dice.randrange(min(6, len(stream)))))
+    pieces = [
+        (10 * (n + 1), stream[begin:end])
+        for n, (begin, end) in enumerate(zip([0, *cuts], [*cuts, len(stream)], strict=True))
+    ]
+    outcome, _ = play(pieces)
+    assert isinstance(outcome, Values)
+    assert outcome.data == GOOD[3:-2]
 
 
 @given(st.integers(1, 125), st.integers(0, 2**32))

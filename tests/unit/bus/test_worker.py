@@ -123,11 +123,11 @@ def test_no_retry_when_it_does_not_fit_the_period():
 def test_after_silence_the_same_length_is_not_asked_of_that_unit():
     answers = [NoReply()]
     rig = Rig(site(device(poll_ms=1000)), lambda request: answers.pop() if answers else good(request))
-    rig.run(2.5)
+    rig.run(4.5)
     first, *rest = [request for _, request in rig.line.asked]
     assert first.count == 3
-    assert [request.count for request in rest[:2]] == [1, 2]
-    assert rest[2].count == 3
+    # For twice the late window, whatever is answered meanwhile: it may have been answered out of turn.
+    assert [request.count for request in rest] == [1, 2, 1, 2, 1, 2, 3]
 
 
 def test_where_no_other_length_is_possible_the_whole_late_window_is_waited_for():
