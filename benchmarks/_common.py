@@ -18,6 +18,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from time import perf_counter_ns
+from typing import TypeVar
+
+T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -51,9 +54,9 @@ def time_ns(action: Callable[[], object], count: int) -> float:
     return (perf_counter_ns() - start) / count
 
 
-def take_turns(contenders: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+def take_turns(contenders: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
     """Each contender measures itself once a round; every round starts with another one."""
-    figures: dict[str, list[float]] = {name: [] for name in contenders}
+    figures: dict[str, list[T]] = {name: [] for name in contenders}
     names = list(contenders)
     for number in range(rounds):
         first = number % len(names)
@@ -99,10 +102,14 @@ def publish(name: str, rows: Sequence[Row]) -> int:
     }
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
-    print(result["machine"])
+    show(rows)
+    return 0
+
+
+def show(rows: Sequence[Row]) -> None:
+    print(machine())
     for row in rows:
         print(_as_line(row))
-    return 0
 
 
 def _as_json(row: Row) -> dict[str, object]:

@@ -17,11 +17,14 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from _common import ROOT
+
+from edge_agent.daemon import status
+from edge_agent.errors import EdgeAgentError
 
 PEERS = ROOT / "benchmarks" / "peers"
 MOSQUITTO = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin") or "mosquitto"
@@ -31,6 +34,31 @@ UNITS = 2
 POINTS = 50
 """Per unit; as f32 the 100 registers of one request."""
 REGISTERS = 2 * POINTS
+
+
+def compiled(folder: Path, name: str, *options: str) -> Path:
+    """The program of benchmarks/c/NAME.c, built into `folder` once."""
+    program = folder / name
+    if program.exists():
+        return program
+    source = ROOT / "benchmarks" / "c" / f"{name}.c"
+    subprocess.run(["cc", "-O2", "-o", program, source, *options], check=True)
+    return program
+
+
+@dataclass(slots=True)
+class Bench:
+    """Where things lie and whom the daemons talk to."""
+
+    folder: Path
+    url: str
+    _count: int = field(default=0)
+
+    def place(self, name: str) -> Path:
+        self._count += 1
+        folder = self.folder / f"{name}-{self._count}"
+        folder.mkdir()
+        return folder
 
 
 def rss_mib(pid: int) -> float:
@@ -87,25 +115,36 @@ def script(signal_of_points: str = "{ constant = 100.0, noise = 5.0 }") -> str:
     return "\n".join(lines) + "\n"
 
 
-class Line:
-    """`edge-agent simulate` as a process of its own."""
+class Speaker:
+    """A child that prints one JSON object a line, and a report at SIGUSR1."""
 
     def __init__(self, child: subprocess.Popen[str]) -> None:
         self._child = child
-        self.path: str = self._event("port")["path"]
 
-    def answered(self) -> int:
-        """Replies so far, counted at most a millisecond before this returns."""
+    def ask(self) -> None:
         self._child.send_signal(signal.SIGUSR1)
-        return self._event("report")["answers"].get("values", 0)
 
-    def _event(self, name: str) -> dict[str, Any]:
+    def event(self, name: str) -> dict[str, Any]:
+        """The next one of this name."""
         assert self._child.stdout is not None
         for text in self._child.stdout:
             event: dict[str, Any] = json.loads(text)
             if event["event"] == name:
                 return event
-        raise RuntimeError("the simulator has ended")
+        raise RuntimeError(f"{self._child.args!r} has ended")
+
+
+class Line:
+    """`edge-agent simulate` as a process of its own."""
+
+    def __init__(self, child: subprocess.Popen[str]) -> None:
+        self._speaker = Speaker(child)
+        self.path: str = self._speaker.event("port")["path"]
+
+    def answered(self) -> int:
+        """Replies so far, counted at most a millisecond before this returns."""
+        self._speaker.ask()
+        return self._speaker.event("report")["answers"].get("values", 0)
 
 
 @contextmanager
@@ -137,37 +176,75 @@ class Task:
     units: int = UNITS
     period_s: float = 1.0
     """0: continuously."""
+    registers: int = REGISTERS
+    """Of each unit, two for each point of the daemon."""
+    max_load: float | None = None
+    """What the daemon may use of the line; None: its default."""
 
     def peer(self, name: str) -> Command:
-        words = [self.port, self.baud, self.units, REGISTERS, self.period_s]
-        return [sys.executable, PEERS / f"{name}_poll.py", *map(str, words)]
+        return [sys.executable, PEERS / f"{name}_poll.py", *self._words()]
 
-    def libmodbus(self, program: Path) -> Command:
-        return [program, self.port, str(self.baud), "1", str(REGISTERS)]
+    def node(self, name: str) -> Command:
+        return ["node", PEERS / f"{name}_poll.js", *self._words()]
+
+    def _words(self) -> Sequence[str]:
+        words = [self.port, self.baud, self.units, self.registers, self.period_s]
+        return [*map(str, words)]
+
+    def program(self, program: Path) -> Command:
+        """A loop in C, which reads one unit only."""
+        return [program, self.port, str(self.baud), "1", str(self.registers)]
 
     def daemon(self, folder: Path, url: str, extra: str = "") -> Command:
         """Writes the configuration and a fresh spool into `folder`."""
-        config = folder / "agent.toml"
-        config.write_text(self._config(folder, url) + extra)
-        return [*_AGENT, "run", "--config", config, "--socket", folder / "status.sock"]
+        return daemon(folder, url, self._config() + extra)
 
-    def _config(self, folder: Path, url: str) -> str:
+    def _config(self) -> str:
         poll = f"{round(self.period_s * 1000)}ms" if self.period_s else "continuous"
-        lines = [
-            "[agent]", 'site = "bench"', f'id = "{agent_id(folder)}"',
-            "[bus.line]", f'serial = "{self.port}"', f"baud = {self.baud}",
-            "[summary]", 'window = "10s"',
-            "[uplink]", f'url = "{url}"',
-            "[spool]", f'path = "{folder / "spool"}"',
-        ]  # fmt: skip
+        lines = ["[bus.line]", f'serial = "{self.port}"', f"baud = {self.baud}"]
+        if self.max_load is not None:
+            lines += [f"max_load = {self.max_load}"]
         for unit in range(1, self.units + 1):
             lines += [f"[device.unit_{unit}]", 'bus = "line"', f"unit_id = {unit}"]
             lines += [f"[device.unit_{unit}.point]"]
             lines += [
                 f'p{i} = {{ area = "holding", address = {2 * i}, type = "f32", poll = "{poll}" }}'
-                for i in range(POINTS)
+                for i in range(self.registers // 2)
             ]
         return "\n".join(lines) + "\n"
+
+
+def daemon(folder: Path, url: str, buses: str) -> Command:
+    """Writes a configuration with these buses, devices and alarms into `folder`, and how it is run."""
+    head = [
+        "[agent]", 'site = "bench"', f'id = "{agent_id(folder)}"',
+        "[summary]", 'window = "10s"',
+        "[uplink]", f'url = "{url}"',
+        "[spool]", f'path = "{folder / "spool"}"',
+    ]  # fmt: skip
+    config = folder / "agent.toml"
+    config.write_text("\n".join(head) + "\n" + buses)
+    return [*_AGENT, "run", "--config", config, "--socket", folder / "status.sock"]
+
+
+def check_at_work(socket: Path) -> None:
+    """A daemon that does not work would cost too little."""
+    seen = status.fetch(socket)
+    assert seen["agent"]["kernels"] == "native", seen["agent"]
+    assert seen["uplink"]["state"] == "connected", seen["uplink"]
+    assert {device["state"] for bus in seen["buses"] for device in bus["devices"]} == {"up"}, seen["buses"]
+
+
+def wait_at_work(socket: Path, patience_s: float = 10.0) -> None:
+    """Until the daemon of this status socket is connected and reads all its devices."""
+    give_up = time.monotonic() + patience_s
+    while True:
+        try:
+            return check_at_work(socket)
+        except (AssertionError, EdgeAgentError):
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(0.05)
 
 
 # --- the broker ---------------------------------------------------------------------------------

@@ -11,23 +11,32 @@ from __future__ import annotations
 
 import os
 import select
-import subprocess
 import sys
 import time
 import tty
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from operator import methodcaller
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import _alarm_latency
-from _common import ROOT, Row, medians, publish, ratio, take_turns
-from _processes import Command, Line, Task, broker, cpu_ns, rss_mib, running, simulated
-
-from edge_agent.daemon import status
+from _common import Row, medians, publish, ratio, take_turns
+from _processes import (
+    Bench,
+    Command,
+    Line,
+    Task,
+    broker,
+    check_at_work,
+    compiled,
+    cpu_ns,
+    rss_mib,
+    running,
+    simulated,
+)
 
 SCRIPTS = ("minimalmodbus", "pymodbus")
 IDLE_PYTHON = [sys.executable, "-c", "import time; time.sleep(1000)"]
@@ -43,21 +52,6 @@ _ARRIVALS = (("single", "byte by byte", "<= 0.25"), ("fifo", "in FIFO chunks", "
 _STARTS = 9
 _WINDOW_S = 2.2
 _WINDOWS = 3
-
-
-@dataclass(slots=True)
-class Bench:
-    """Where things lie and whom the daemons talk to."""
-
-    folder: Path
-    url: str
-    _count: int = field(default=0)
-
-    def place(self, name: str) -> Path:
-        self._count += 1
-        folder = self.folder / f"{name}-{self._count}"
-        folder.mkdir()
-        return folder
 
 
 # --- memory, and processor time with nothing much to do -------------------------------------------
@@ -91,7 +85,7 @@ def resident_rows(bench: Bench) -> list[Row]:
         mib = _by_name(watched, lambda one: rss_mib(one.pid))
         percent = _by_name(watched, _Resident.busy_percent)
         for place in places:
-            _check_at_work(place / "daemon" / "status.sock")
+            check_at_work(place / "daemon" / "status.sock")
     del percent["idle python3"]
     return [
         Row(
@@ -121,14 +115,6 @@ def _by_name(watched: list[_Resident], figure: Callable[[_Resident], float]) -> 
     for one in watched:
         figures.setdefault(one.name, []).append(figure(one))
     return medians(figures)
-
-
-def _check_at_work(socket: Path) -> None:
-    """A daemon that does not work would cost too little."""
-    seen = status.fetch(socket)
-    assert seen["agent"]["kernels"] == "native", seen["agent"]
-    assert seen["uplink"]["state"] == "connected", seen["uplink"]
-    assert {device["state"] for bus in seen["buses"] for device in bus["devices"]} == {"up"}, seen["buses"]
 
 
 # --- start ----------------------------------------------------------------------------------------
@@ -174,7 +160,7 @@ def _start_s(bench: Bench, command: Callable[[Task], Command]) -> float:
 
 
 def transaction_rows(bench: Bench) -> list[Row]:
-    program = _compiled(bench.folder)
+    program = compiled(bench.folder, "libmodbus_poll", "-lmodbus")
     rows = []
     for baud in (115200, 19200):
         for chunks, how, budget in (
@@ -191,20 +177,13 @@ def transaction_rows(bench: Bench) -> list[Row]:
     return rows
 
 
-def _compiled(folder: Path) -> Path:
-    program = folder / "libmodbus_poll"
-    source = ROOT / "benchmarks" / "c" / "libmodbus_poll.c"
-    subprocess.run(["cc", "-O2", "-o", program, source, "-lmodbus"], check=True)
-    return program
-
-
 def _transactions(bench: Bench, program: Path, baud: int, chunks: str) -> dict[str, list[float]]:
     folder = bench.place("line")
     with simulated(folder, "--baud", str(baud), "--chunks", chunks) as line:
         task = Task(port=line.path, baud=baud, units=1, period_s=0.0)
         commands: dict[str, Command] = {
             "daemon": task.daemon(folder, bench.url),
-            "libmodbus": task.libmodbus(program),
+            "libmodbus": task.program(program),
             "pymodbus": task.peer("pymodbus"),
             "a Python loop that sleeps": task.peer("sleeping"),
         }

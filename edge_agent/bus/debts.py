@@ -3,7 +3,8 @@
 Pure. Silence alone does not prove that a late reply is not still being computed. A reply is told from
 another of the same unit only by its function and its length, so after a request was not answered, the
 next ones to that unit ask for another length: the points are asked in two parts, or one register more
-(eight bits more) is read. A reply of another length that comes proves that the device has gone on.
+(eight bits more) is read. A reply of another length that comes proves that the device has gone on, but
+for one that answers out of turn, as a gateway may: what is owed is owed for twice the late window.
 Where no other length is possible the request waits for the device's whole late window (`Device.free_at`).
 
 An exception proves nothing: the late reply itself may be one.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from edge_agent.bus.atoms import allowed, limits
 from edge_agent.bus.frames import byte_count
 from edge_agent.bus.outcomes import (
     BadCause,
@@ -24,7 +26,6 @@ from edge_agent.bus.outcomes import (
     ReadRequest,
     Values,
 )
-from edge_agent.bus.planner import allowed, limits
 from edge_agent.model import NS, MonoNs, PointDef, Quirks
 
 FORGET_NS = 30 * NS
@@ -47,10 +48,16 @@ class Debts:
         self._owed: dict[Shape, MonoNs] = {}
         """Since when a reply of this shape is owed."""
 
-    def note(self, request: ReadRequest, outcome: Outcome, now: MonoNs) -> None:
+    def note(self, request: ReadRequest, outcome: Outcome, now: MonoNs, late_ns: int = 0) -> None:
+        """`late_ns`: how long after its timeout a reply may still come."""
         match outcome:
-            case Values():
-                self._owed.clear()
+            case Values() if self._owed:
+                answered = shape(request)
+                self._owed = {
+                    one: since
+                    for one, since in self._owed.items()
+                    if one != answered and now < since + 2 * late_ns
+                }
             case DeviceException():
                 if self._owed:
                     self._owed[shape(request)] = now

@@ -8,22 +8,35 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from random import Random
 
 from edge_agent.bus.breaker import Breaker
+from edge_agent.bus.cost import LineCost, line_cost
 from edge_agent.bus.debts import Debts, other_lengths
+from edge_agent.bus.deferrals import Deferrals
 from edge_agent.bus.manners import Manners, manners_of
 from edge_agent.bus.outcomes import (
     BadCause,
     BadFrame,
     DeviceException,
+    NoReply,
     Outcome,
     ReadRequest,
+    Values,
+    is_alive,
 )
-from edge_agent.bus.planner import Planner
+from edge_agent.bus.planner import Plan, Planner
 from edge_agent.bus.pool import Job
 from edge_agent.bus.refusals import SPLITTABLE, Refusals
+from edge_agent.bus.silences import SILENT_READS, Silences
 from edge_agent.bus.view import View
-from edge_agent.model import DeviceDef, MonoNs, PointDef, Site
+from edge_agent.model import NS, DeviceDef, MonoNs, PointDef, Site
+
+EXCHANGED_NS = 60 * NS
+"""Away for so long, it may come back as another device or with other firmware. Shorter silences are
+those of a bad line, and learning what it refuses anew each time would cost more than it is worth."""
+_NOBODY_ANSWERED = 11
+"""A gateway's word for silence (Modbus Application Protocol V1.1b3, 7)."""
 
 
 class Device:
@@ -36,21 +49,55 @@ class Device:
         points: list[tuple[int, PointDef]],
         manners: Manners,
         debts: Debts,
+        breaker: Breaker,
+        cost: LineCost | None = None,
     ) -> None:
         self.index = index
         self.name = definition.name
         self.definition = definition
         self.manners = manners
-        self.planner = Planner(index, definition, points)
+        self.planner = Planner(index, definition, points, cost)
         self.refusals = Refusals(definition.quirks.on_illegal_address)
+        self.silences = Silences()
+        self.deferrals = Deferrals()
         self.debts = debts
-        self.breaker = Breaker()
+        self.breaker = breaker
         self.points = tuple(number for number, _ in points)
         self.continuous = tuple(number for number, point in points if point.poll_ns == 0)
         self.bad_at = MonoNs(0)
-        """When continuous points, which have no period, are next said to be bad while it is away."""
+        """When continuous points, which have no period, next get the reason why they are not asked."""
         self.view = View()
         self._plain: set[ReadRequest] = set()
+        self._heard_at: MonoNs | None = None
+        self.absence_ns = 0
+        """Between its last two replies."""
+
+    def plan(self, points: Iterable[int], now: MonoNs) -> Plan:
+        """How these points are read at the moment."""
+        for point in self.refusals.retry(now):
+            self.silences.suspect((point,), now)
+        self.planner.assume(self.manners.timeout.average_ns)
+        return self.planner.plan(points, self.refusals)
+
+    def note(self, request: ReadRequest, outcome: Outcome, now: MonoNs) -> bool:
+        """What came of a request. True when it says something of this read, and nothing of whether the
+        device is there: a read that stays silent while others are answered."""
+        self.debts.note(request, outcome, now, self.manners.whole_late_ns)
+        if is_alive(outcome):
+            self.absence_ns = now - (now if self._heard_at is None else self._heard_at)
+            self._heard_at = now
+            self.silences.heard(request.points, now)
+            if isinstance(outcome, Values):
+                self.refusals.answered(request.points)
+            return False
+        return bool(request.points) and _is_silence(outcome) and self._unheard(request, now)
+
+    def askable(self, now: MonoNs) -> tuple[int, ...]:
+        """Continuous points that may be asked at this moment."""
+        not_now = self.deferrals.later(self.continuous, now) | self.refusals.points
+        return (
+            tuple(point for point in self.continuous if point not in not_now) if not_now else self.continuous
+        )
 
     def detour(self, job: Job, now: MonoNs) -> list[Job]:
         """The job by requests that a reply still owed cannot answer."""
@@ -58,7 +105,8 @@ class Device:
             return [job]
         definitions = self.planner.definitions(job.request)
         parts = other_lengths(job.request, definitions, self.definition.quirks, self.debts, now)
-        return [replace(job, request=part) for part in parts]
+        # A probe only asks whether anybody is there: one part says it.
+        return [replace(job, request=part) for part in (parts[:1] if job.probe else parts)]
 
     def free_at(self, request: ReadRequest, now: MonoNs) -> MonoNs:
         """When this request may be sent. A reply that is still owed and would look like its own must
@@ -80,10 +128,29 @@ class Device:
             return self.planner.plan(request.points, self.refusals).requests
         return ()
 
-    def back(self) -> None:
-        """It answers again after having been away; it may be another one."""
-        self.refusals.forget()
+    def back(self, absence_ns: int) -> None:
+        """Its unit answers again after having been away for so long, with the outcome last noted."""
+        if absence_ns >= EXCHANGED_NS:
+            self.refusals.forget()
+        self.deferrals.forget()
+        self.silences.clear()
         self._plain.clear()
+
+    def _unheard(self, request: ReadRequest, now: MonoNs) -> bool:
+        times = self.silences.silent(request.points, now)
+        if times >= SILENT_READS:
+            definitions = self.planner.definitions(request)
+            whole = (request.area, request.address, request.count) in self.definition.quirks.read_whole
+            if self.refusals.silent(request, definitions, now, whole=whole):
+                for part in self.planner.plan(request.points, self.refusals).requests:
+                    self.silences.suspect(part.points, now)
+        return times > 0
+
+
+def _is_silence(outcome: Outcome) -> bool:
+    if isinstance(outcome, DeviceException):
+        return outcome.code == _NOBODY_ANSWERED
+    return isinstance(outcome, NoReply)
 
 
 def down_points(points: Iterable[int], device: Device) -> tuple[ReadRequest, ...]:
@@ -95,16 +162,25 @@ def down_points(points: Iterable[int], device: Device) -> tuple[ReadRequest, ...
 def devices_of(site: Site, bus_index: int) -> dict[int, Device]:
     """The bus's devices by their index in the site, each with its points by theirs."""
     devices: dict[int, Device] = {}
-    # A late reply knows its unit, not for which of two configured devices it was asked.
+    # A late reply knows its unit, not for which of two configured devices it was asked; and a unit that
+    # is silent is so for both.
     debts: dict[int, Debts] = {}
+    breakers: dict[int, Breaker] = {}
     device_index = point_index = 0
     for number, bus in enumerate(site.buses):
         for definition in bus.devices:
             points = list(enumerate(definition.points, point_index))
             if number == bus_index:
-                manners = manners_of(definition, bus)
+                unit_id = definition.unit_id
                 devices[device_index] = Device(
-                    device_index, definition, points, manners, debts.setdefault(definition.unit_id, Debts())
+                    device_index,
+                    definition,
+                    points,
+                    manners_of(definition, bus),
+                    debts.setdefault(unit_id, Debts()),
+                    # Chance that can be repeated, another for each unit.
+                    breakers.setdefault(unit_id, Breaker(Random(f"{bus.name} {unit_id}").random)),
+                    line_cost(bus, definition),
                 )
             device_index += 1
             point_index += len(points)

@@ -119,9 +119,7 @@ class FakeLine:
     def close(self) -> None:
         self._open = False
 
-    def run(
-        self, plan: Sequence[ReadRequest], deadline: MonoNs, patience_ns: int | None = None
-    ) -> list[Done]:
+    def run(self, plan: Sequence[ReadRequest], deadline: MonoNs) -> list[Done]:
         self.plans.append(list(plan))
         done = []
         for request in plan:
@@ -139,6 +137,4 @@ class FakeLine:
             self._clock.advance(self._cost_ns)
             outcome = self._answer(request)
             done.append(Done(outcome, self._clock.mono_ns(), self._cost_ns))
-            if patience_ns is not None:
-                break
         return done

@@ -23,6 +23,7 @@ from edge_agent.model import Area
 
 EXCEPTION_LENGTH = 5
 REQUEST_LENGTH = 8
+LONGEST_FRAME = 256
 EXCEPTION_BIT = 0x80
 
 EXCEPTION_NAMES = {
@@ -147,10 +148,14 @@ class Reply:
     code: int = 0
 
 
-def find_reply(buffer: bytes, want: Expected) -> Reply | None:
-    """The reply to the request, at whatever offset it stands; None while it is not (yet) there."""
+def find_reply(buffer: bytes, want: Expected, since: int = 0) -> Reply | None:
+    """The reply to the request, at whatever offset it stands; None while it is not (yet) there.
+
+    `since`: where it can begin at the earliest, because what was heard before has been looked at already.
+    """
     header, length = want.header, want.length
-    first = start = buffer.find(header)
+    first = buffer.find(header)
+    start = first if first >= since else buffer.find(header, since)
     while start >= 0 and start + length <= len(buffer):
         frame = buffer[start : start + length]
         # Coils 0x03xx, count 17 to 24: the request is shaped like its own reply, so on a line with
@@ -160,12 +165,12 @@ def find_reply(buffer: bytes, want: Expected) -> Reply | None:
         start = buffer.find(header, start + 1)
     # Registers may hold anything, also bytes that look like an exception: one is only believed in
     # front of whatever may be the normal reply.
-    return _find_exception(buffer if first < 0 else buffer[:first], want)
+    return _find_exception(buffer if first < 0 else buffer[:first], want, since)
 
 
-def _find_exception(buffer: bytes, want: Expected) -> Reply | None:
+def _find_exception(buffer: bytes, want: Expected, since: int) -> Reply | None:
     head = bytes((want.unit_id, want.function | EXCEPTION_BIT))
-    start = buffer.find(head)
+    start = buffer.find(head, since)
     while start >= 0 and start + EXCEPTION_LENGTH <= len(buffer):
         frame = buffer[start : start + EXCEPTION_LENGTH]
         if frame[2] and crc16(frame) == 0:

@@ -8,11 +8,12 @@ worker's.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from edge_agent.bus.manners import Manners
 from edge_agent.bus.outcomes import Outcome, ReadRequest
+from edge_agent.bus.overheard import Overheard
 from edge_agent.errors import PortError
 from edge_agent.model import MonoNs
 
@@ -50,6 +51,8 @@ class LineCounts:
     echoes: int = 0
     """Requests that came back to us: the adapter hears itself."""
     opened: int = 0
+    overheard: Overheard = field(default_factory=Overheard)
+    """Whose bytes were heard beside the replies; empty where a line has no bytes out of turn."""
 
 
 class Line(Protocol):
@@ -69,13 +72,8 @@ class Line(Protocol):
 
     def close(self) -> None: ...
 
-    def run(
-        self, plan: Sequence[ReadRequest], deadline: MonoNs, patience_ns: int | None = None
-    ) -> list[Done]:
+    def run(self, plan: Sequence[ReadRequest], deadline: MonoNs) -> list[Done]:
         """Make the requests in order; one `Done` for each that was made.
-
-        `patience_ns`: hand on what was made before the whole plan is through, when the next reply would
-        come later than this after the first one; 0: with the first. None: the whole plan.
 
         No request is begun at or after `deadline`; one that was begun is ended, however late. When the
         port is not there, or goes, each remaining request comes to `PortDown`. Never raises for

@@ -13,6 +13,9 @@ from edge_agent.model import NS, BusDef, DeviceDef
 FLOOR_NS = NS // 10
 """No timeout below this: 16 ms of USB latency each way, and a gateway that is busy for a moment."""
 _FACTOR = 4
+_PROBE_FACTOR = 2
+_UNKNOWN = 4
+"""A device never heard is probed with this part of its configured timeout."""
 _SETTLED = 4
 """Replies in a row before the timeout may shrink."""
 _AWAY = 3
@@ -25,26 +28,39 @@ class AdaptiveTimeout:
     """Between the floor and the configured timeout: four times the slowest recent reply.
 
     It only ever shortens what is configured, and one silence puts the configured value back, so a
-    device that has become slow is given all its time from the second try on.
+    device that has become slow is given all its time from the second try on. A probe of a device that
+    is away is shorter: what would have sufficed before, or a quarter where nothing is known of it;
+    and now and then the whole.
     """
 
-    __slots__ = ("_known", "_replies", "_slowest", "average_ns", "configured_ns", "last_ns", "probing")
+    __slots__ = (
+        "_replies", "_slowest", "_sufficed", "average_ns", "configured_ns", "last_ns", "probing", "whole",
+    )  # fmt: skip
 
     def __init__(self, configured_ns: int) -> None:
         self.configured_ns = configured_ns
         self.last_ns = 0
         self.average_ns = 0
         self.probing = False
-        """Set while the device is away: it is asked with the timeout that sufficed before."""
+        """Set while the device is away: it is asked with the short timeout."""
+        self.whole = False
+        """Set for a probe that is given all its time."""
         self._slowest = 0
         self._replies = 0
-        self._known = configured_ns
+        self._sufficed = configured_ns // _UNKNOWN
 
     @property
     def timeout_ns(self) -> int:
+        if self.probing:
+            return self.configured_ns if self.whole else self.short_ns
         if self._replies < _SETTLED:
-            return self._known if self.probing else self.configured_ns
-        return min(self.configured_ns, max(FLOOR_NS, _FACTOR * self._slowest))
+            return self.configured_ns
+        return self._bounded(_FACTOR * self._slowest)
+
+    @property
+    def short_ns(self) -> int:
+        """What a probe of the device is given while it is away."""
+        return self._bounded(self._sufficed)
 
     def replied(self, latency_ns: int) -> None:
         self._replies += 1
@@ -53,10 +69,13 @@ class AdaptiveTimeout:
         self._slowest = max(latency_ns, self._slowest * _DECAY_NUM // _DECAY_DEN)
 
     def silent(self) -> None:
-        if self._replies >= _SETTLED:
-            self._known = self.timeout_ns
+        if self._replies:
+            self._sufficed = _PROBE_FACTOR * self._slowest
         self._replies = 0
         self._slowest = 0
+
+    def _bounded(self, timeout_ns: int) -> int:
+        return min(self.configured_ns, max(FLOOR_NS, timeout_ns))
 
 
 @dataclass(slots=True)
@@ -83,9 +102,10 @@ class Manners:
 
     @property
     def whole_late_ns(self) -> int:
-        """How long after any timeout a reply may still come, by what is configured and not by how fast
-        the device has been so far."""
-        return 2 * self.timeout.configured_ns if self.late_window_ns is None else self.late_window_ns
+        """How long after any outcome a reply may still come, by what is configured and not by how fast
+        the device has been so far: noise or an adapted timeout may have ended the wait at its beginning."""
+        configured_ns = self.timeout.configured_ns
+        return configured_ns + (2 * configured_ns if self.late_window_ns is None else self.late_window_ns)
 
 
 def manners_of(device: DeviceDef, bus: BusDef) -> Manners:

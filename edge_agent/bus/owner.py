@@ -46,3 +46,14 @@ def _name(proc: Path, pid: int) -> str:
         return (proc / str(pid) / "comm").read_text().strip()
     except OSError:
         return "unknown"
+
+
+def others(path: str, proc: Path = Path("/proc")) -> list[tuple[int, str]]:
+    """The owners besides ourselves, and besides whoever made the port: a pseudo-terminal is always open
+    in the program at its other end."""
+    makers = {pid for pid, _ in owners("/dev/ptmx", proc)} if _is_pty(path) else set()
+    return [(pid, name) for pid, name in owners(path, proc) if pid != os.getpid() and pid not in makers]
+
+
+def _is_pty(path: str) -> bool:
+    return os.path.realpath(path).startswith("/dev/pts/")

@@ -52,6 +52,10 @@ class Pool:
     def has_probe(self, device: int) -> bool:
         return any(job.probe and job.request.device == device for job in self._jobs)
 
+    def holds(self, device: int) -> bool:
+        """Whether a poll of the device waits."""
+        return any(job.request.device == device and not job.probe for job in self._jobs)
+
     def displace(self, points: frozenset[int]) -> list[Job]:
         """Take out the jobs that hold any of these points."""
         gone = [job for job in self._jobs if not job.probe and points.intersection(job.request.points)]

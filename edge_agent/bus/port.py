@@ -19,11 +19,15 @@ import stat
 import struct
 import termios
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 import serial
 
-from edge_agent.bus import owner
+from edge_agent.bus import rs485
+from edge_agent.bus.port_faults import FOREIGN as _FOREIGN
+from edge_agent.bus.port_faults import failed as _failed
+from edge_agent.bus.port_faults import lost as _lost
+from edge_agent.bus.port_faults import refused
 from edge_agent.clock import Clock
 from edge_agent.errors import PortError
 from edge_agent.model import NS, MonoNs, Parity, SerialLink
@@ -32,14 +36,6 @@ _WRITE_BOUND_NS = NS // 2
 """A request has 8 bytes and a UART takes them at once; a port that takes them no sooner is stuck."""
 _READ_BYTES = 4096
 _PTY_MAJORS = range(136, 144)
-_FOREIGN = (OSError, serial.SerialException, termios.error, TypeError, ValueError)
-
-_REASONS = {
-    errno.ENOENT: "missing", errno.ENODEV: "missing", errno.ENXIO: "missing", errno.ENOTDIR: "missing",
-    errno.EACCES: "permission", errno.EPERM: "permission",
-    errno.EBUSY: "busy", errno.EAGAIN: "busy",
-    errno.EIO: "lost", errno.EBADF: "lost", errno.ENOTTY: "io",
-}  # fmt: skip
 
 
 class Port(Protocol):
@@ -122,9 +118,15 @@ class SerialPort:
         # A close waits up to half a minute for bytes a stopped line does not take: they are thrown away.
         with contextlib.suppress(*_FOREIGN):
             termios.tcflush(self._fd, termios.TCOFLUSH)
+        # The port of a program that keeps it open as well would stay exclusive, to ourselves too.
+        with contextlib.suppress(*_FOREIGN):
+            fcntl.ioctl(self._fd, termios.TIOCNXCL)
         # The lock goes with the descriptor; pyserial's close may raise on an adapter that has gone.
         with contextlib.suppress(*_FOREIGN):
             self._serial.close()
+        # Or pyserial, where its close raised, would close the number again when it is collected: by then
+        # it may be somebody else's.
+        self._serial.is_open = False
 
     def _read_now(self) -> bytes:
         try:
@@ -157,7 +159,7 @@ def open_port(link: SerialLink, clock: Clock) -> SerialPort:
     try:
         port = _open(link)
     except _FOREIGN as error:
-        _refuse(link.path, error)
+        raise refused(link.path, error) from error
     fd = port.fileno()
     # flock (by pyserial) is only seen by those who ask for it; TIOCEXCL makes the next open fail.
     # Neither exists everywhere, nor does low latency: a pseudo-terminal has no such ioctl.
@@ -166,10 +168,14 @@ def open_port(link: SerialLink, clock: Clock) -> SerialPort:
     with contextlib.suppress(*_FOREIGN, NotImplementedError):
         port.set_low_latency_mode(True)
     try:
+        if link.rs485 is not None:
+            # After pyserial's open, which raises RTS: the driver puts it back to listening.
+            rs485.apply(fd, link.rs485, link.path)
         _assert_raw(fd, link.path)
         return SerialPort(port, link.path, clock)
     except (PortError, *_FOREIGN) as error:
-        port.close()
+        with contextlib.suppress(*_FOREIGN):
+            port.close()
         if isinstance(error, PortError):
             raise
         raise _failed(link.path, error) from error
@@ -205,55 +211,3 @@ def _assert_raw(fd: int, path: str) -> None:
         raise PortError(
             f"{path}: the driver does not accept raw mode", reason="io", hint="use another adapter"
         )
-
-
-def _refuse(path: str, error: BaseException) -> NoReturn:
-    """An error of opening as PortError."""
-    code = _errno(error)
-    reason = _REASONS.get(code, "io")
-    if reason == "lost":
-        reason = "io"
-    text = os.strerror(code) if code else str(error)
-    if reason == "busy":
-        who = owner.describe(path)
-        raise PortError(
-            f"{path}: in use" + (f" by {who}" if who else " by another program"),
-            reason=reason,
-            hint="stop that program, or give the agent a port of its own",
-        ) from error
-    hints = {
-        "missing": "is the adapter plugged in? `ls /dev/serial/by-id/` shows what is",
-        "permission": "add the user to the group dialout: usermod -aG dialout USER, then log in again",
-        "io": "is it a serial port, and does it support this speed and format?",
-    }
-    raise PortError(f"{path}: cannot be opened: {text}", reason=reason, hint=hints[reason]) from error
-
-
-def _failed(path: str, error: BaseException) -> PortError:
-    """An error of an open port as PortError."""
-    if isinstance(error, PortError):
-        return error
-    code = _errno(error)
-    if _REASONS.get(code) in ("lost", "missing") or isinstance(error, TypeError | ValueError):
-        return _lost(path)
-    return PortError(
-        f"{path}: {os.strerror(code) if code else error}", reason="io", hint="the port is opened again"
-    )
-
-
-def _lost(path: str) -> PortError:
-    return PortError(
-        f"{path}: the port has gone",
-        reason="lost",
-        hint="was the adapter unplugged, or does a second program read it?",
-    )
-
-
-def _errno(error: BaseException) -> int:
-    """pyserial passes some errors on as text only; the one behind it still has the number."""
-    code = getattr(error, "errno", None)
-    if code is None and isinstance(error, termios.error) and error.args:
-        code = error.args[0]
-    if isinstance(code, int):
-        return code
-    return _errno(error.__context__) if error.__context__ is not None else 0

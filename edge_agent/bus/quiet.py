@@ -24,10 +24,12 @@ class Quiet:
     __slots__ = (
         "_active_at",
         "_buffer",
+        "_in_quarantine",
         "_late",
         "_noise",
         "_ready_at",
         "_timing",
+        "_turnaround_ns",
         "discarded",
         "late_replies",
     )
@@ -35,6 +37,8 @@ class Quiet:
     def __init__(self, timing: Timing, now: MonoNs) -> None:
         self._timing = timing
         self._late: Expected | None = None
+        self._turnaround_ns = 0
+        self._in_quarantine = False
         self._buffer = b""
         self._noise = 0
         self._active_at = now
@@ -54,10 +58,12 @@ class Quiet:
         """The reply's last byte came no later than `now`."""
         self._close(now, turnaround_ns)
 
-    def after_silence(self, now: MonoNs, late_ns: int, late: Expected) -> None:
+    def after_silence(self, now: MonoNs, late_ns: int, late: Expected, turnaround_ns: int = 0) -> None:
         """The timeout of `late` is over; its reply may come for another `late_ns`."""
         self._late = late
+        self._turnaround_ns = turnaround_ns
         self._close(now, late_ns)
+        self._in_quarantine = True
 
     def after_bad_frame(self, now: MonoNs) -> None:
         """What was heard ended in a silence already; t3.5 separates it from the next request."""
@@ -70,18 +76,18 @@ class Quiet:
         # Late replies are few and short; in babble, looking for them is all cost.
         if self._noise <= _KEEP:
             self._buffer += data
-            if self._is_late_reply():
+            is_ours = self._late is not None and find_reply(self._buffer, self._late) is not None
+            if is_ours and self._in_quarantine:
+                self._in_quarantine = False
+                self._ready_at = MonoNs(now + self._turnaround_ns)
+            if is_ours or find_frame(self._buffer) is not None:
                 self.late_replies += 1
                 self._buffer = b""
         self._active_at = now
 
-    def _is_late_reply(self) -> bool:
-        if self._late is not None and find_reply(self._buffer, self._late):
-            return True
-        return find_frame(self._buffer) is not None
-
     def _close(self, now: MonoNs, pause_ns: int) -> None:
         self._buffer = b""
         self._noise = 0
+        self._in_quarantine = False
         self._active_at = now
         self._ready_at = MonoNs(max(self._ready_at, now + pause_ns))

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, fields
 from typing import Any
 
+from edge_agent.bus.deferrals import ILLEGAL_FUNCTION
 from edge_agent.bus.device import Device
 from edge_agent.bus.frames import exception_name
-from edge_agent.bus.line import Line
+from edge_agent.bus.line import Line, LineCounts
 from edge_agent.bus.load import LoadLimit
+from edge_agent.bus.quality import Quality
+from edge_agent.bus.refusals import SILENT
 from edge_agent.bus.view import why
 from edge_agent.model import NS, BusDef, DeviceServerLink, Framing, SerialLink, TlsLink
 
 
-def bus(definition: BusDef, line: Line, load: LoadLimit, devices: Iterable[Device]) -> dict[str, Any]:
+def bus(
+    definition: BusDef, line: Line, load: LoadLimit, devices: Iterable[Device], quality: Quality
+) -> dict[str, Any]:
     """`state`: `open`, `opening` (never tried), or the reason of the fault (`missing`, `busy`, ...)."""
     fault = None if line.is_open else line.fault
     message, _, hint = str(fault or "").partition("\n    hint: ")
@@ -26,9 +31,18 @@ def bus(definition: BusDef, line: Line, load: LoadLimit, devices: Iterable[Devic
         "hint": hint,
         "load": round(load.load, 4),
         "max_load": definition.max_load,
-        "counts": asdict(line.counts),
-        "devices": [_device(device, message) for device in devices],
+        "counts": _counts(line.counts),
+        "hints": [asdict(hint) | {"seconds": quality.seconds} for hint in quality.hints],
+        "devices": [
+            _device(device, message) | {"quality": quality.device(device, line.counts)} for device in devices
+        ],
     }
+
+
+def _counts(counts: LineCounts) -> dict[str, int]:
+    own = {one.name: getattr(counts, one.name) for one in fields(counts) if one.name != "overheard"}
+    heard = ("resyncs", "foreign_requests", "foreign_replies")
+    return own | {name: getattr(counts.overheard, name) for name in heard}
 
 
 def describe_link(definition: BusDef) -> str:
@@ -53,7 +67,6 @@ def describe_port(definition: BusDef) -> str:
 
 def _device(device: Device, port_message: str) -> dict[str, Any]:
     view, timeout = device.view, device.manners.timeout
-    names = {number: point.name for number, point in device.planner.points.items()}
     return {
         "name": device.definition.name,
         "unit_id": device.definition.unit_id,
@@ -66,8 +79,29 @@ def _device(device: Device, port_message: str) -> dict[str, Any]:
         "outcomes": dict(view.outcomes),
         "latency_ms": {"last": timeout.last_ns / 1e6, "average": timeout.average_ns / 1e6},
         "timeout_ms": timeout.timeout_ns / 1e6,
-        "refused": [
-            {"point": names[number], "exception": code, "name": exception_name(code)}
-            for number, code in device.refusals.points.items()
-        ],
+        "refused": _exceptions(device, _facts(device)),
+        "later": _exceptions(device, _later(device)),
     }
+
+
+def _exceptions(device: Device, codes: Mapping[int, int]) -> list[dict[str, Any]]:
+    names = device.planner.points
+    return [
+        {"point": names[number].name, "exception": None, "name": "no reply"}
+        if code == SILENT
+        else {"point": names[number].name, "exception": code, "name": exception_name(code)}
+        for number, code in codes.items()
+    ]
+
+
+def _facts(device: Device) -> dict[int, int]:
+    """Points the device will not give, whatever happens: what is configured does not fit it."""
+    deferred = device.deferrals.points
+    illegal = {number: code for number, code in deferred.items() if code == ILLEGAL_FUNCTION}
+    return device.refusals.points | illegal
+
+
+def _later(device: Device) -> dict[int, int]:
+    """Points it could not give just now."""
+    deferred = device.deferrals.points
+    return {number: code for number, code in deferred.items() if code != ILLEGAL_FUNCTION}

@@ -9,7 +9,7 @@ never made up for: after a stall of half a minute there is one poll, not a burst
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from edge_agent.model import MonoNs
@@ -59,6 +59,10 @@ class Schedule:
     def next_at(self) -> MonoNs | None:
         """When the next class is due; None without any."""
         return self._heap[0].at if self._heap else None
+
+    def next_of_others(self, away: Collection[int]) -> MonoNs | None:
+        """The same of the devices that are not `away`: until then the line is idle."""
+        return min((one.next_ns for one in self._classes if one.device not in away), default=None)
 
     def take(self, now: MonoNs) -> list[Due]:
         """Every class due by now, the earliest deadline first."""

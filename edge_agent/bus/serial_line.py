@@ -43,7 +43,6 @@ JAMMED_NS = NS
 turn it is comes to a bad frame without being sent."""
 _NOISY_BYTES = 256
 _NOISY_LOOK_NS = NS // 50
-_FOR_EVER = 1 << 62
 
 
 class SerialLine(KeptPort[Port]):
@@ -75,22 +74,20 @@ class SerialLine(KeptPort[Port]):
     def _begin(self) -> None:
         self._quiet = Quiet(self._timing, self._clock.mono_ns())
 
-    def run(
-        self, plan: Sequence[ReadRequest], deadline: MonoNs, patience_ns: int | None = None
-    ) -> list[Done]:
+    def run(self, plan: Sequence[ReadRequest], deadline: MonoNs) -> list[Done]:
         done: list[Done] = []
         while len(done) < len(plan) and self._clock.mono_ns() < deadline and not self._stopped():
-            some = self._try(plan[len(done) :], deadline, patience_ns)
+            some = self._try(plan[len(done) :], deadline)
             done += some
-            if not some or patience_ns is not None:
+            if not some:
                 break
         return done
 
-    def _try(self, plan: Sequence[ReadRequest], deadline: MonoNs, patience_ns: int | None) -> list[Done]:
+    def _try(self, plan: Sequence[ReadRequest], deadline: MonoNs) -> list[Done]:
         """One request or more; none when it could not be begun by the deadline, or the agent is stopping."""
         if self._port is None:
             return [self._port_down()]
-        done = self._compiled(self._port, plan, deadline, patience_ns)
+        done = self._compiled(self._port, plan, deadline)
         if done is not None:
             return done
         try:
@@ -101,9 +98,7 @@ class SerialLine(KeptPort[Port]):
 
     # --- the compiled loop ----------------------------------------------------------------------
 
-    def _compiled(
-        self, port: Port, plan: Sequence[ReadRequest], deadline: MonoNs, patience_ns: int | None
-    ) -> list[Done] | None:
+    def _compiled(self, port: Port, plan: Sequence[ReadRequest], deadline: MonoNs) -> list[Done] | None:
         """What the compiled loop made; None when the first request is its twin's to make."""
         talker, fd = self._talker, port.descriptor()
         # On a loud line every request meets bytes; the twin knows how to wait them out.
@@ -113,7 +108,7 @@ class SerialLine(KeptPort[Port]):
         if not asks:
             return None
         ready = self._quiet.ready_at(asks[0].interframe_ns)
-        made = talker.talk(fd, asks, ready, deadline, _FOR_EVER if patience_ns is None else patience_ns)
+        made = talker.talk(fd, asks, ready, deadline)
         done = [self._plain(plan[row], asks[row], talker, row) for row in range(made)]
         match talker.status:
             case talk.DONE:
@@ -144,6 +139,7 @@ class SerialLine(KeptPort[Port]):
         if self._tracer:
             self._tracer.sent(request, want.request, spoken.start)
             self._tracer.outcome(request, outcome, frame, ask.timeout_ns, spoken.last)
+        self.counts.overheard.answered(want)
         self._answered(self.manners[request.device], outcome.latency_ns, spoken.last)
         return Done(outcome, spoken.last, spoken.last - spoken.start + self._timing.interframe_ns)
 
@@ -236,6 +232,7 @@ class SerialLine(KeptPort[Port]):
                 return None
 
     def _discard(self, data: bytes, now: MonoNs) -> None:
+        self.counts.overheard.discarded(data, is_first=not self._loud_bytes)
         if not self._loud_bytes:
             self._loud_since = now
         self._loud_bytes += len(data)
@@ -265,6 +262,7 @@ class SerialLine(KeptPort[Port]):
         timeout_ns: int,
         now: MonoNs,
     ) -> None:
+        self.counts.overheard.concluded(transaction, want)
         outcome = transaction.outcome
         self._awaited = None
         match outcome:
@@ -275,7 +273,7 @@ class SerialLine(KeptPort[Port]):
                 self._quiet.after_bad_frame(now)
             case _:
                 manners.timeout.silent()
-                self._quiet.after_silence(now, manners.late_ns(timeout_ns), want)
+                self._quiet.after_silence(now, manners.late_ns(timeout_ns), want, manners.turnaround_ns)
                 manners.unheard += 1
                 self._awaited = manners
                 if isinstance(outcome, NoReply) and port.unsent():

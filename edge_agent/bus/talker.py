@@ -78,14 +78,13 @@ class Talker:
         self._early: dict[int, int] = {}
         """By unit id: end of the request to the first byte of the soonest reply worth waking for."""
 
-    def talk(self, fd: int, asks: Sequence[Ask], ready: MonoNs, deadline: MonoNs, budget_ns: int) -> int:
+    def talk(self, fd: int, asks: Sequence[Ask], ready: MonoNs, deadline: MonoNs) -> int:
         """How many of the first `ROWS` asks got their plain good reply; `status` says why it ended."""
         for row, ask in enumerate(asks[:ROWS]):
             self._fill(row, ask)
         state = self._state
         state[at.READY_NS] = ready
         state[at.DEADLINE_NS] = deadline
-        state[at.BUDGET_NS] = budget_ns
         made = self._talk(fd, min(len(asks), ROWS), *self._tables)
         for row in range(made):
             self._learn(row, asks[row].want.unit_id)
@@ -117,7 +116,7 @@ class Talker:
     def _fill(self, row: int, ask: Ask) -> None:
         want = ask.want
         pause = self._timing.interframe_ns if ask.interframe_ns is None else ask.interframe_ns
-        early = self._early.get(want.unit_id, 0)
+        early = self._early.get(want.unit_id, self._timing.interframe_ns)
         _FILL.pack_into(
             self._rows, row * _ROW_BYTES,
             len(want.request), want.length, int.from_bytes(want.header, "little"),
@@ -128,9 +127,10 @@ class Talker:
 
     def _learn(self, row: int, unit_id: int) -> None:
         """A device that waits t3.5 before it answers, as it should, is not looked at sooner."""
-        early, step = self._early.get(unit_id, 0), self._timing.interframe_ns // 64
+        longest = self._timing.interframe_ns
+        early, step = self._early.get(unit_id, longest), longest // 64
         if self._cells[row * at.TALK_ROW + at.WHOLE_AT_ONCE]:
             early -= _EARLY_STEPS * step
         else:
             early += step
-        self._early[unit_id] = min(max(early, 0), self._timing.interframe_ns)
+        self._early[unit_id] = min(max(early, 0), longest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edge_agent.bus.line import LineCounts
+from edge_agent.bus.overheard import Heard
 from edge_agent.counters import Counters, declare
 
 REQUESTS = declare("bus_requests", "requests to a device, by what each came to", "bus", "device", "outcome")
@@ -16,6 +17,24 @@ SPARED = declare(
     "bus",
     "device",
 )
+_HEARD = {
+    name: declare(f"bus_{name}", text, "bus", "device")
+    for name, text in {
+        "glitched": "good replies of the device's unit id with noise bytes in front",
+        "trailed": "good replies of the device's unit id with noise bytes behind",
+        "doubled": "second replies of the device's unit id to one request",
+        "late": "replies of the device's unit id after their timeout, discarded",
+        "out_of_turn_bytes": "bytes heard between a reply of the device and the next request",
+    }.items()
+}
+_OVERHEARD = {
+    name: declare(f"bus_{name}", text, "bus")
+    for name, text in {
+        "resyncs": "times that bytes out of turn had to fall silent before the next request",
+        "foreign_requests": "requests heard that are not ours: another master's",
+        "foreign_replies": "replies heard of units that were never asked",
+    }.items()
+}
 _LINE = {
     name: declare(f"bus_{name}", text, "bus")
     for name, text in {
@@ -52,3 +71,10 @@ class Tally:
         """Take over what the line counted."""
         for name, declaration in _LINE.items():
             self._counters.get(declaration, self._bus).value = getattr(counts, name)
+        for name, declaration in _OVERHEARD.items():
+            self._counters.get(declaration, self._bus).value = getattr(counts.overheard, name)
+
+    def heard(self, device: str, heard: Heard | None) -> None:
+        """Take over what was heard beside the device's replies."""
+        for name, declaration in _HEARD.items() if heard else ():
+            self._counters.get(declaration, self._bus, device).value = getattr(heard, name)

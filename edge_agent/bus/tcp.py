@@ -59,9 +59,7 @@ class TcpLine(KeptPort[Stream]):
         self._buffer = b""
         self._idle = False
 
-    def run(
-        self, plan: Sequence[ReadRequest], deadline: MonoNs, patience_ns: int | None = None
-    ) -> list[Done]:
+    def run(self, plan: Sequence[ReadRequest], deadline: MonoNs) -> list[Done]:
         done: list[Done] = []
         for request in plan:
             if max(self._clock.mono_ns(), self._ready_at) >= deadline or self._stopped():
@@ -72,8 +70,6 @@ class TcpLine(KeptPort[Stream]):
             if one is None:
                 break
             done.append(one)
-            if patience_ns is not None:
-                break
         return done
 
     def _try(self, request: ReadRequest) -> Done | None:

@@ -39,6 +39,9 @@ _RAW_KEPT = 520
 _BABBLE_KEPT = 64
 """Bytes kept beyond two replies before the oldest are forgotten."""
 
+_ECHO_PIECE = 3
+"""Fewer bytes prove no echo: every reply begins with the unit id and the function of its request."""
+
 _BABBLE_LOOK_NS = 20_000_000
 """Between two looks at a line that babbles: it must not cost the processor."""
 
@@ -55,8 +58,8 @@ class Transaction:
     """One attempt. Made, `sent`, then `receive` and `step` until `step` returns an outcome."""
 
     __slots__ = (
-        "_buffer", "_deadline", "_first_heard", "_foreign", "_last_heard", "_timeout_ns", "_timing",
-        "_tx_end", "_want", "echo", "frame", "heard", "outcome", "raw",
+        "_buffer", "_checked", "_deadline", "_first_heard", "_foreign", "_last_heard", "_timeout_ns",
+        "_timing", "_tx_end", "_want", "echo", "frame", "heard", "outcome", "raw",
         "timed_out",
     )  # fmt: skip
 
@@ -65,6 +68,9 @@ class Transaction:
         self._timing = timing
         self._timeout_ns = timeout_ns
         self._buffer = b""
+        self._checked = 0
+        """No reply begins before it in the buffer: a device that repeats the head of its reply for ever
+        must not have all of it looked at with every piece."""
         self._foreign: BadCause | None = None
         self._tx_end = self._deadline = self._first_heard = self._last_heard = MonoNs(0)
         self.heard = 0
@@ -97,17 +103,20 @@ class Transaction:
         self._buffer += data
         self.raw = (self.raw + data)[:_RAW_KEPT]
         if not self._accept(now):
+            heard = len(self._buffer)
             self._drop_echo()
             self._drop_foreign()
+            self._checked = max(0, heard - self._want.length + 1) if len(self._buffer) == heard else 0
 
     def step(self, now: MonoNs) -> Outcome | Wait:
         if self.outcome is not None:
             return self.outcome
-        start = begins_ours(self._buffer, self._want)
+        echo_only = self._is_echo(self._buffer)
+        start = -1 if echo_only else begins_ours(self._buffer, self._want)
         if start >= 0:
             return self._step_in_frame(now, len(self._buffer) - start)
         until = self._deadline
-        if len(self._buffer) >= EXCEPTION_LENGTH:
+        if len(self._buffer) >= EXCEPTION_LENGTH and not echo_only:
             until = min(until, MonoNs(self._last_heard + self._timing.chunk_gap_ns))
         if now >= until:
             self.timed_out = now >= self._deadline
@@ -115,7 +124,7 @@ class Transaction:
         # No reply can be complete before its own length has passed. With something heard, the rest
         # of the shortest reply must still come; babble is looked at now and then only.
         wire = self._timing.wire_ns(EXCEPTION_LENGTH if self.heard else self._want.length)
-        if self.heard > 2 * self._want.length + _BABBLE_KEPT:
+        if self._is_babble:
             wire = max(wire, _BABBLE_LOOK_NS)
         since = now if self.heard else self._tx_end + self._timing.interframe_ns
         return Wait(MonoNs(min(since + wire, until)), until)
@@ -128,16 +137,27 @@ class Transaction:
         until = min(whole + self._timing.chunk_gap_ns, latest)
         if now >= until:
             return self._end()
+        if self._is_babble:
+            whole = max(whole, now + _BABBLE_LOOK_NS)
         return Wait(MonoNs(min(whole, until)), MonoNs(until))
 
+    @property
+    def _is_babble(self) -> bool:
+        return self.heard > 2 * self._want.length + _BABBLE_KEPT
+
     def _accept(self, now: MonoNs) -> bool:
-        reply = find_reply(self._buffer, self._want)
+        reply = find_reply(self._buffer, self._want, self._checked)
         if reply is None:
             return False
         self.frame = self._buffer[reply.start : reply.end]
         # Bytes are read some time after they came, so the first byte's time is reckoned back from the
         # reply's length; where a chunk was read earlier than that, its time is the better figure.
-        first = min(self._first_heard, now - self._timing.wire_ns(len(self.frame)))
+        first = now - self._timing.wire_ns(len(self.frame))
+        if reply.start == 0 and self._foreign is None:
+            # Or it is the time of what stood before the reply, and the timeout would shrink to that.
+            first = min(first, self._first_heard)
+        if self._is_echo(self._buffer[: reply.start]):
+            self._hear_echo(reply.start)
         latency = max(0, first - self._tx_end)
         self.outcome = DeviceException(reply.code, latency) if reply.code else Values(reply.data, latency)
         return True
@@ -146,9 +166,17 @@ class Transaction:
         request = self._want.request
         start = self._buffer.find(request)
         if start >= 0:
-            self.echo = True
-            self.heard -= len(request)
+            self._hear_echo(len(request))
             self._buffer = self._buffer[:start] + self._buffer[start + len(request) :]
+
+    def _is_echo(self, data: bytes) -> bool:
+        """Our request, or a piece of it: an adapter that hears itself may be deaf for the first or the last
+        characters. Such a piece looks like the beginning of a reply, and must not end the wait for it."""
+        return len(data) >= _ECHO_PIECE and data in self._want.request
+
+    def _hear_echo(self, length: int) -> None:
+        self.echo = True
+        self.heard -= length
 
     def _drop_foreign(self) -> None:
         """Set aside a whole valid frame that is not ours, somebody's late reply, so that silence behind it
@@ -165,6 +193,8 @@ class Transaction:
             self._buffer = self._buffer[-self._want.length :]
 
     def _end(self) -> Outcome:
+        if self._is_echo(self._buffer):
+            self._hear_echo(len(self._buffer))
         if not self.heard:
             self.outcome = NoReply()
         else:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from edge_agent.bus import report
+from edge_agent.bus import refusals, report
 from edge_agent.bus.device import Device, devices_of, retry_cost_ns
 from edge_agent.bus.handover import Handover
 from edge_agent.bus.line import Done, Line
@@ -33,6 +33,8 @@ from edge_agent.bus.outcomes import (
     ReadRequest,
 )
 from edge_agent.bus.pool import Job, Pool
+from edge_agent.bus.probes import Probes
+from edge_agent.bus.quality import Quality
 from edge_agent.bus.schedule import MISSED_AT_MOST, Due, Schedule
 from edge_agent.bus.slack import fine_timers
 from edge_agent.bus.talker import Talk
@@ -81,6 +83,8 @@ class BusWorker:
         now = clock.mono_ns()
         self._schedule = Schedule(_periods(self._devices.values()), now)
         self._pool = Pool()
+        self._probes = Probes(self._devices.values(), now)
+        self._quality = Quality(self.bus, self._devices.values(), now)
         slowest = max((one.timeout.configured_ns for one in manners.values()), default=0)
         self._call_bound_ns = _CALL_BOUND_NS + slowest
         self._load = LoadLimit(self.bus.max_load, now)
@@ -187,10 +191,15 @@ class BusWorker:
         if instead is not None:
             self._spare(device, deadlines, instead, now)
             return
-        plan = device.planner.plan(deadlines, device.refusals)
+        later = device.deferrals.later(deadlines, now)
+        for code in set(later.values()):
+            self._spare(
+                device, [point for point in later if later[point] == code], DeviceException(code, 0), now
+            )
+        plan = device.plan([point for point in deadlines if point not in later], now)
         for request, code in plan.refused:
             self._tally.spared(device.name, len(request.points))
-            self._out.block(request, DeviceException(code, 0), now)
+            self._out.block(request, refusals.outcome(code), now)
         self._pool.add(
             Job(request, min(deadlines[point] for point in request.points)) for request in plan.requests
         )
@@ -203,25 +212,32 @@ class BusWorker:
 
     def _probe(self, now: MonoNs) -> None:
         """Ask silent devices whether they are back."""
-        if not self._line.is_open:
-            return
-        for device in self._devices.values():
-            at = device.breaker.probe_at
-            if at is not None and at <= now and not self._pool.has_probe(device.index):
-                self._pool.add([Job(device.planner.cheapest(), MonoNs(now + NS), probe=True)])
+        if self._line.is_open and (away := self._probes.away()):
+            self._pool.add(self._probes.take(now, self._free_until(now, away), self._pool))
+
+    def _free_until(self, now: MonoNs, away: set[int]) -> MonoNs:
+        """Until when nobody wants the line, as far as the schedule knows."""
+        if len(self._pool) or self._load.ready_at(now) > now:
+            return now
+        others = self._schedule.next_of_others(away)
+        return MonoNs(now + 3600 * NS) if others is None else others
 
     def _fill_idle(self, now: MonoNs) -> None:
-        """Continuous points take what the line has left, the devices in turn."""
+        """Continuous points take what the line has left, the devices in turn. What waits for a reply that
+        another device still owes leaves it to them."""
         for _ in range(len(self._continuous)):
-            if len(self._pool):
+            if self._next_job(now) is not None:
                 return
             device = self._continuous.pop(0)
             self._continuous.append(device)
-            if self._instead(device) is None:
-                self._ask(device, dict.fromkeys(device.continuous, MonoNs(now + NS)), now)
-            elif now >= device.bad_at:
+            if self._pool.holds(device.index):
+                continue
+            points = device.askable(now) if self._instead(device) is None else ()
+            if now >= device.bad_at:
                 device.bad_at = MonoNs(now + NS)
-                self._ask(device, dict.fromkeys(device.continuous, device.bad_at), now)
+                points = device.continuous
+            if points:
+                self._ask(device, dict.fromkeys(points, MonoNs(now + NS)), now)
 
     # --- the line -------------------------------------------------------------------------------
 
@@ -265,6 +281,7 @@ class BusWorker:
         device, outcome, now = self._devices[job.request.device], done.outcome, done.mono_ns
         self._load.spend(done.line_ns, self._clock.mono_ns())
         self._tally.request(device.name, word(outcome))
+        self._quality.note(device, done)
         if device.view.note(outcome, self._out.wall(now)):
             self._report_at = now
         if isinstance(outcome, PortDown):
@@ -275,20 +292,23 @@ class BusWorker:
                 self._out.block(job.request, outcome, now)
             return
         self._retry_ns = _FIRST_RETRY_NS
-        device.debts.note(job.request, outcome, now)
+        of_this_read_only = device.note(job.request, outcome, now)
         opened = device.breaker.is_open
-        back = device.breaker.note(outcome, now)
-        device.manners.timeout.probing = device.breaker.is_open
-        if back:
-            device.back()
-            self._schedule.hasten(device.index, now)
+        # While it is away, every silence is the device's: or a probe would be due again at once.
+        back = (opened or not of_this_read_only) and device.breaker.note(outcome, now)
+        self._probes.noted(device, now)
+        for mate in self._probes.mates(device) if back else ():
+            mate.back(device.absence_ns)
+            self._schedule.hasten(mate.index, now)
+        device.deferrals.note(job.request, outcome, now)
         silent_probe = job.probe and device.breaker.is_open
         if not silent_probe and not self._again(device, job, outcome, now):
             self._out.block(job.request, outcome, now)
         if device.breaker.is_open and not opened:
-            for waiting in self._pool.clear(device.index):
-                self._tally.spared(device.name, len(waiting.request.points))
-                self._out.block(waiting.request, waiting.last or outcome, now)
+            for mate in self._probes.mates(device):
+                for waiting in self._pool.clear(mate.index):
+                    self._tally.spared(mate.name, len(waiting.request.points))
+                    self._out.block(waiting.request, waiting.last or outcome, now)
 
     def _again(self, device: Device, job: Job, outcome: Outcome, now: MonoNs) -> bool:
         """Ask again where that helps and there is time: True when the poll is not over yet."""
@@ -299,6 +319,8 @@ class BusWorker:
             return bool(jobs)
         if not isinstance(outcome, NoReply | BadFrame) or device.breaker.is_open:
             return False
+        if any(map(device.refusals.code, job.request.points)):
+            return False  # It was silent once too often, and is not asked again.
         if job.tries >= self.bus.retries or now + retry_cost_ns(device, outcome) > job.deadline:
             return False
         self._tally.retry(device.name)
@@ -313,11 +335,14 @@ class BusWorker:
         self._out.spared(device, points, outcome, now)
 
     def _make_snapshot(self) -> Mapping[str, Any]:
-        return report.bus(self.bus, self._line, self._load, self._devices.values())
+        return report.bus(self.bus, self._line, self._load, self._devices.values(), self._quality)
 
     def _report(self, now: MonoNs) -> None:
         self._report_at = MonoNs(now + _REPORT_NS)
         self._tally.line(self._line.counts)
+        for device in self._devices.values():
+            self._tally.heard(device.name, self._line.counts.overheard.units.get(device.definition.unit_id))
+        self._quality.look(self._line.counts, now)
         self._load.spend(0, now)  # A line that is not used any more has no load.
         self._snapshot = self._make_snapshot()
 
@@ -329,13 +354,15 @@ class BusWorker:
         if (at := self._schedule.next_at()) is not None:
             times.append(at)
         for device in self._continuous:
-            times.append(self._load.ready_at(now) if self._instead(device) is None else device.bad_at)
-        if self._line.is_open:
-            # A probe that waits for a reply that is owed has its time above: here it would be now, for ever.
-            waiting = [one for one in self._devices.values() if not self._pool.has_probe(one.index)]
-            times += [one.breaker.probe_at for one in waiting if one.breaker.probe_at is not None]
-        else:
+            if self._pool.holds(device.index):
+                continue
+            asked = self._instead(device) is None and device.askable(now)
+            times.append(self._load.ready_at(now) if asked else device.bad_at)
+        if not self._line.is_open:
             times.append(self._retry_at)
+        elif away := self._probes.away():
+            at = self._probes.next_at(now, self._free_until(now, away), self._pool)
+            times.append(at or times[0])
         return max(now, min(times))
 
     def _stopping(self) -> bool:

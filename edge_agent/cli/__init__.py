@@ -19,9 +19,11 @@ from edge_agent.errors import EdgeAgentError, InputError
 COMMANDS = {
     "run": "run the agent with a configuration",
     "check": "check a configuration file, all problems at once",
+    "plan": "the requests a configuration makes, what they take of each line, achievable periods",
     "status": "what a running agent knows: buses, devices, values, uplink",
     "watch": "live table of a running agent",
     "read": "read registers of one device, without a configuration",
+    "scan": "find the devices on a line: speed, format, unit ids",
     "simulate": "serve simulated devices on a pseudo-terminal or TCP port",
     "receive": "the reference receiver: show every value, prove that none is missing",
     "demo": "simulator, agent and receiver together, no hardware",

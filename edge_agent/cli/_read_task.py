@@ -11,7 +11,7 @@ from edge_agent.bus.outcomes import ReadRequest
 from edge_agent.cli import _link_options
 from edge_agent.config import values
 from edge_agent.errors import InputError, Problem
-from edge_agent.model import NS, Area, BusDef, Order, PointType, SerialLink, TcpLink
+from edge_agent.model import NS, Area, BusDef, Order, PointType, Rs485, SerialLink, TcpLink
 
 T = TypeVar("T")
 _BAUDS = range(50, 4_000_001)
@@ -29,6 +29,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--baud", type=int, help="default: 19200")
     parser.add_argument("--format", help="data bits, parity, stop bits (default: 8N1, ascii 7E1)")
     _link_options.add_options(parser)
+    parser.add_argument("--rs485", action="store_true", help="let the driver switch direction by RTS")
     parser.add_argument("--type", choices=[*map(str, PointType)], default="u16", help="default: u16")
     parser.add_argument("--order", choices=[*map(str, Order)], default="abcd", help="default: abcd")
     parser.add_argument("--timeout", default="500ms", metavar="DURATION", help="default: 500ms")
@@ -148,4 +149,5 @@ def _link(options: argparse.Namespace, problems: Problems) -> SerialLink | TcpLi
         parity=parity,
         stop_bits=stop_bits,
         framing=_link_options.framing(options),
+        rs485=Rs485() if options.rs485 else None,
     )

@@ -1,7 +1,9 @@
-"""A snapshot of the status socket as lines for a terminal. Pure."""
+"""A snapshot of the status socket as lines for a terminal. Pure, but for `width`."""
 
 from __future__ import annotations
 
+import shutil
+import textwrap
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -11,15 +13,21 @@ Snapshot = Mapping[str, Any]
 SOCKET_HELP = "status socket; default: $EDGE_AGENT_SOCKET, else /run/edge-agent/status.sock"
 
 
-def overview(snapshot: Snapshot) -> list[str]:
-    """The agent, its buses with every device, raised alarms, the spool and the uplink."""
+def overview(snapshot: Snapshot, width: int = 100) -> list[str]:
+    """The agent, its buses with every device, raised alarms, the spool and the uplink. What is said in
+    sentences is broken at `width`."""
     return [
         *_agent(snapshot),
-        *(line for bus in snapshot["buses"] for line in _bus(bus)),
+        *(line for bus in snapshot["buses"] for line in _bus(bus, width)),
         *_alarms(snapshot["alarms"]),
         *_spool(snapshot["spool"]),
         *_uplink(snapshot["uplink"]),
     ]
+
+
+def width() -> int:
+    """Of the terminal; 100 where there is none."""
+    return shutil.get_terminal_size((100, 24)).columns
 
 
 def values(snapshot: Snapshot) -> list[str]:
@@ -69,30 +77,65 @@ def _agent(snapshot: Snapshot) -> Iterator[str]:
         yield f"  ! {problem}"
 
 
-def _bus(bus: Snapshot) -> Iterator[str]:
-    yield f"bus {bus['name']}  {bus['link']}  {bus['state']}  load {bus['load']:.0%} of {bus['max_load']:.0%}"
+def _bus(bus: Snapshot, width: int) -> Iterator[str]:
+    counts = bus["counts"]
+    yield (
+        f"bus {bus['name']}  {bus['link']}  {bus['state']}  load {bus['load']:.0%} of {bus['max_load']:.0%}"
+        f"  {_bytes(counts['sent_bytes'] + counts['heard_bytes'])}  resyncs {counts['resyncs']}"
+    )
     if bus["message"]:
         yield f"  ! {bus['message']}"
     if bus["hint"]:
         yield f"    hint: {bus['hint']}"
-    rows = [_device(device) for device in bus["devices"]]
-    yield from ("  " + line for line in table(rows)) if rows else ()
+    if bus["devices"]:
+        yield from ("  " + line for line in table([_HEADINGS, *map(_device, bus["devices"])]))
+    yield from (
+        line for device in bus["devices"] if (why := _why(device, bus)) for line in _said("!", why, width)
+    )
+    for hint in bus["hints"]:
+        seen = f"{hint['rule'].replace('_', ' ')}: {hint['seen']}, in {age(hint['seconds'])}"
+        yield from _said("?", seen, width)
+        yield from _said("  hint:", hint["do"], width)
+
+
+def _why(device: Snapshot, bus: Snapshot) -> str:
+    """Why a device gives no values, where nothing else says it: not the port, nor a hint."""
+    told = {hint["unit"] for hint in bus["hints"] if hint["rule"] in ("all_silent", "one_silent")}
+    if device["why"] in ("", bus["message"]) or told & {None, device["unit_id"]}:
+        return ""
+    return f"{device['name']}: {device['why']}"
+
+
+_HEADINGS = ("DEVICE", "UNIT", "STATE", "SINCE", "ASKED", "OK", "EXC", "MUTE", "BAD", "p50/p99 ms")
 
 
 def _device(device: Snapshot) -> tuple[str, ...]:
-    since = "" if device["since"] is None else f"since {_clock(device['since'])}"
-    outcomes = device["outcomes"]
-    counts = f"{outcomes.get('ok', 0)} of {sum(outcomes.values())} ok"
-    latency = f"{device['latency_ms']['average']:.1f} ms"
+    quality = device["quality"]
+    reply = quality["reply_ms"]
     return (
         device["name"],
-        f"unit {device['unit_id']}",
+        f"{device['unit_id']:>4}",
         device["state"],
-        since,
-        counts,
-        latency,
-        device["why"],
+        "-" if device["since"] is None else _short_clock(device["since"]),
+        f"{quality['requests']:>5}",
+        _percent(quality["values"], quality["requests"]),
+        f"{quality['exceptions']:>3}",
+        f"{quality['no_reply']:>4}",
+        f"{sum(quality['bad'].values()):>3}",
+        "-" if reply["p50"] is None else f"{reply['p50']:.1f}/{reply['p99']:.1f}",
     )
+
+
+def _percent(part: int, whole: int) -> str:
+    """Never 100 % while anything is missing."""
+    if not whole:
+        return "-"
+    return "100%" if part == whole else f"{min(part / whole, 0.9999) * 100:.4g}%"
+
+
+def _said(mark: str, text: str, width: int) -> list[str]:
+    lead = f"  {mark} "
+    return textwrap.wrap(text, max(width, 40), initial_indent=lead, subsequent_indent=" " * len(lead))
 
 
 def _alarms(alarms: Sequence[Snapshot]) -> Iterator[str]:
@@ -130,6 +173,12 @@ def _bytes(count: int) -> str:
             return f"{size:.0f} {unit}"
         size /= 1024
     return f"{size:.1f} GiB"
+
+
+def _short_clock(seconds: float) -> str:
+    """The time of day, with the date once that is another."""
+    now, then = time.localtime(), time.localtime(seconds)
+    return time.strftime("%H:%M:%S" if now[:3] == then[:3] else "%m-%d %H:%M", then)
 
 
 def _clock(seconds: float) -> str:

@@ -35,6 +35,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--chunks", choices=("fifo", "usb", "single"), default="fifo", help="how bytes reach the reader")
     add("--turnaround", metavar="DURATION", help="request to reply (default: 3.5 characters)")
     add("--spin", action="store_true", help="busy waiting before each write: precise, costs CPU")
+    add("--strict-baud", action="store_true", help="understand only who has set --baud, as a real device")
     add("--link", type=Path, metavar="PATH", help="a stable name for the port, for example /tmp/ttySIM0")
     add("--tcp", metavar="HOST:PORT", help="Modbus TCP instead; port 0 takes a free one")
     add("--log", type=Path, metavar="FILE", help="every value served, as JSON lines")
@@ -143,6 +144,7 @@ def _server(args: argparse.Namespace, devices: list[SimDevice]) -> SimulatedLine
         chunks=args.chunks,
         turnaround_ns=turnaround_ns,
         spin_ns=400_000 if args.spin else 0,
+        strict_baud=args.strict_baud,
         link=args.link,
         log=args.log,
         seed=args.seed,

@@ -15,7 +15,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "status",
         help="what a running agent knows: buses, devices, values, uplink",
         description="Prints one snapshot of a running agent: which devices are up or down since when and"
-        " why one is silent, the latest values with unit, quality and age, the spool and the uplink.",
+        " why one is silent, what a line suffers from, the latest values with unit, quality and age, the"
+        " spool and the uplink.",
     )
     parser.add_argument("--socket", type=Path, help=_view.SOCKET_HELP)
     parser.add_argument("--values", action="store_true", help="also every point's latest value")
@@ -28,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(snapshot, indent=2))
     else:
-        print("\n".join(_view.overview(snapshot)))
+        print("\n".join(_view.overview(snapshot, _view.width())))
         if options.values:
             print("\n".join(["", *_view.values(snapshot)]))
     return 0

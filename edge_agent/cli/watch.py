@@ -54,7 +54,7 @@ def _show(snapshot: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(snapshot), flush=True)
     else:
-        _draw([*_view.overview(snapshot), "", *_view.values(snapshot)])
+        _draw([*_view.overview(snapshot, _view.width()), "", *_view.values(snapshot)])
 
 
 def _draw(lines: list[str]) -> None:

@@ -22,11 +22,12 @@ from edge_agent.config.readers import (
     size,
     text,
 )
-from edge_agent.config.schema import Key, Place, Refusal, Table, read_table
-from edge_agent.model import AlarmInput, Framing, Send, Severity
+from edge_agent.config.schema import Key, Place, Refusal, Table, kind, read_table
+from edge_agent.model import AlarmInput, Framing, Rs485, Send, Severity
 
 _PASSWORD = 'put the password alone into a file that only the agent may read: password_file = "/etc/..."'
 _FORMAT = 'write format = "8E1": data bits, parity, stop bits'
+_RS485 = 'write rs485 = true, or rs485 = { rts_on_send = true, delay_before_send = "0ms" }'
 _POINT_HINT = 'write "device.point", or "meter_*.point" for one alarm per device'
 
 
@@ -47,6 +48,49 @@ def topic_level(place: Place, value: object) -> str:
 
 AGENT = Table("agent", {"site": Key(topic_level, required=True), "id": Key(topic_level)}, WRITE_HINTS)
 
+
+def delay_ms(place: Place, value: object) -> int:
+    """A duration in whole milliseconds: the unit of struct serial_rs485, and 100 of them its limit."""
+    ns: int = duration("0ms", "100ms")(place, value)
+    if ns % 1_000_000:
+        raise Refusal("must be whole milliseconds", "the driver counts milliseconds")
+    return ns // 1_000_000
+
+
+RS485 = Table(
+    "bus.NAME.rs485",
+    {
+        "rts_on_send": Key(boolean, True),
+        "delay_before_send": Key(delay_ms, "0ms"),
+        "delay_after_send": Key(delay_ms, "0ms"),
+        "rx_during_tx": Key(boolean, False),
+    },
+    {
+        "rts_after_send": "it is the opposite of rts_on_send",
+        "delay": "write delay_before_send or delay_after_send",
+    },
+)
+
+
+def rs485(place: Place, value: object) -> Rs485 | None:
+    """`true` and `{}` are the same: on, RTS high while sending. `false`: left as the driver has it."""
+    if isinstance(value, bool):
+        value = {} if value else None
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise Refusal(f"must be true or a table, not {kind(value)}", _RS485)
+    given = read_table(place, value, RS485)
+    if place.report.is_flawed(place.path):
+        return None
+    return Rs485(
+        rts_on_send=given["rts_on_send"],
+        delay_before_send_ms=given["delay_before_send"],
+        delay_after_send_ms=given["delay_after_send"],
+        rx_during_tx=given["rx_during_tx"],
+    )
+
+
 BUS = Table(
     "bus.NAME",
     {
@@ -64,6 +108,7 @@ BUS = Table(
         "max_load": Key(number(0.01, 1.0), 0.9),
         "retries": Key(integer(0, 5), 1),
         "interframe": Key(duration("0s", "1s")),
+        "rs485": Key(rs485),
     },
     {
         **WRITE_HINTS,

@@ -56,9 +56,10 @@ def _check_network(place: Place, raw: Mapping[str, Any], kind: str) -> None:
     behind = kind == "tcp" and "framing" in raw
     if "baud" in raw and not behind:
         (place / "baud").refuse("is for serial ports only", "set it in the gateway; leave it out here")
-    if "format" in raw:
-        where = "device server" if behind else "gateway"
-        (place / "format").refuse("is for serial ports only", f"set it in the {where}; leave it out here")
+    where = "device server" if behind else "gateway"
+    for key in ("format", "rs485"):
+        if key in raw:
+            (place / key).refuse("is for serial ports only", f"set it in the {where}; leave it out here")
 
 
 def _check_certificates(place: Place, raw: Mapping[str, Any]) -> None:

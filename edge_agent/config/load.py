@@ -102,6 +102,7 @@ def _link(given: Values) -> SerialLink | TcpLink:
         parity=parity,
         stop_bits=stop_bits,
         framing=framing,
+        rs485=given["rs485"],
     )
 
 

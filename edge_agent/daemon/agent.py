@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_agent import kernels
+from edge_agent.bus import overload
+from edge_agent.bus.forecast import forecasts
 from edge_agent.bus.worker import BusWorker
 from edge_agent.clock import Clock, boot_id
 from edge_agent.counters import Counters
@@ -198,10 +200,16 @@ class Agent:
             worker.start()
         systemd.notify("READY=1", f"STATUS={self._summary()}")
         log.info("started: %s", self._summary())
+        self._foresee()
         feeder = WatchdogFeeder(systemd.watchdog_ns())
         while not stop.wait(SUPERVISION_S) and not self._failed():
             self._supervise(feeder)
         return self._shut_down()
+
+    def _foresee(self) -> None:
+        """Say what is asked of a bus beyond its limit, only now: nothing is read later for its sake."""
+        found = [forecast for forecast in forecasts(self._site) if forecast.is_overloaded]
+        self.problems += [overload.problem(forecast) for forecast in found]
 
     def _supervise(self, feeder: WatchdogFeeder) -> None:
         for entry in self._chronicle.look(self._look()):

@@ -34,6 +34,10 @@ class Look:
     """Records lost so far, all declared."""
 
 
+_NAMED = 12
+"""Points listed by name in one message; the status has them all."""
+
+
 class Chronicle:
     """Keeps the last look, and says what is different."""
 
@@ -42,6 +46,7 @@ class Chronicle:
         self._alarms: dict[str, bool] = {}
         self._problems: tuple[str, ...] = ()
         self._lost = 0
+        self._refused: set[tuple[str, str, int | None]] = set()
 
     def look(self, now: Look) -> list[Entry]:
         return [
@@ -62,6 +67,7 @@ class Chronicle:
                 yield Entry(logging.WARNING, f"bus {name}: {bus['message']}{hint}", fields)
         for device in bus["devices"]:
             yield from self._device(name, device)
+            yield from self._refusals(name, device)
 
     def _device(self, bus: str, device: Mapping[str, Any]) -> Iterator[Entry]:
         name, state = device["name"], device["state"]
@@ -72,6 +78,23 @@ class Chronicle:
             yield Entry(logging.INFO, f"device {name} answers", fields)
         else:
             yield Entry(logging.WARNING, f"device {name} is down: {device['why']}", fields)
+
+    def _refusals(self, bus: str, device: Mapping[str, Any]) -> Iterator[Entry]:
+        """Points a device was found to refuse, each named once a run, however often that is learnt anew."""
+        new: dict[str, list[str]] = {}
+        for one in device.get("refused", ()):
+            what = (device["name"], one["point"], one["exception"])
+            if what not in self._refused:
+                self._refused.add(what)
+                new.setdefault(_reason(one), []).append(one["point"])
+        for reason, points in new.items():
+            named = ", ".join(points[:_NAMED]) + (
+                f" and {len(points) - _NAMED} more" if len(points) > _NAMED else ""
+            )
+            fields = {"BUS": bus, "DEVICE": device["name"], "UNIT_ID": str(device["unit_id"])}
+            message = f"device {device['name']} does not give {named}: {reason}; not asked again"
+            hint = "hint: does this model and firmware have them? leave them out with points = [...]"
+            yield Entry(logging.WARNING, f"{message}; {hint}", fields)
 
     def _alarm(self, alarm: AlarmTransition) -> Iterator[Entry]:
         before = self._alarms.get(alarm.name, False)
@@ -103,3 +126,9 @@ class Chronicle:
         before = self._states.get(what)
         self._states[what] = state
         return before != state
+
+
+def _reason(refused: Mapping[str, Any]) -> str:
+    if refused["exception"] is None:
+        return "nothing is heard although other reads are answered"
+    return f"exception {refused['exception']}, {refused['name']}"

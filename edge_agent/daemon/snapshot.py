@@ -112,6 +112,7 @@ def _alarm(alarm: AlarmTransition) -> dict[str, Any]:
 
 
 def _bus_health(bus: Mapping[str, Any]) -> dict[str, Any]:
-    kept = ("name", "unit_id", "state", "since", "why", "outcomes", "latency_ms")
+    kept = ("name", "unit_id", "state", "since", "why", "outcomes", "latency_ms", "quality")
     devices = [{key: device[key] for key in kept} for device in bus["devices"]]
-    return {"name": bus["name"], "state": bus["state"], "load": bus["load"], "devices": devices}
+    said = ("name", "state", "load", "counts", "hints")
+    return {**{key: bus[key] for key in said}, "devices": devices}

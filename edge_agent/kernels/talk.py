@@ -9,8 +9,10 @@ How one request is timed:
 * absolute sleep until the line may be spoken on; what was heard by then is `NOISE`, and nothing is sent;
 * write; absolute sleep until all but the reply's last character can have come, which is one wake-up
   for most replies, however many pieces they come in;
-* read; sleep over what is still missing, but for its last character; poll for that one, so that the
-  reply's end is seen when it comes and not when a timer thinks that it should.
+* read; poll for what is still missing, and when that brings bytes, which tells their time, sleep over
+  the rest but for its last character; so the reply's end is seen when it comes and not when a timer
+  thinks that it should. Sleeping right after the first read would be late by up to a FIFO's length:
+  how long ago its bytes came is not known.
 
 `t3.5` counts from the moment after the read that brought the last byte, which is never before it came.
 """
@@ -28,15 +30,12 @@ DEADLINE_NS = 1
 """No request begins at or after it."""
 SLICE_NS = 2
 """Longest wait for one thing before the caller is asked whether to go on."""
-BUDGET_NS = 3
-"""A request is only begun if its reply can come this soon after the first reply that is not handed on
-yet; 0: return with every reply."""
-CHAR_NS = 4
-GAP_NS = 5
+CHAR_NS = 3
+GAP_NS = 4
 """Pause inside a reply that is tolerated."""
-STATUS = 6
-ERRNO = 7
-STATE_CELLS = 8
+STATUS = 5
+ERRNO = 6
+STATE_CELLS = 7
 
 # --- rows: one request each ---
 TALK_ROW = 16
@@ -169,7 +168,6 @@ def hear_reply(fd: int, row: int, state: Ints, rows: Ints, replies: Bytes) -> in
         # Ready, but nothing there: hung up, or a second process took the bytes.
         if state[ERRNO] > 0 or (got == 0 and ready == 1):
             return FAILED
-        ready = 0
         if got > 0:
             if heard == 0:
                 rows[at + FIRST_NS] = now
@@ -183,8 +181,9 @@ def hear_reply(fd: int, row: int, state: Ints, rows: Ints, replies: Bytes) -> in
                 return DONE if heard == length and crc_is_good(replies, base, length) == 1 else WAITING
             missing_ns = (length - heard) * char_ns
             until = min(now + missing_ns + state[GAP_NS], bound)
-            if heard + 2 < length:
+            if ready == 1 and heard + 2 < length:
                 sys_sleep_until(min(now + missing_ns - char_ns, until))
+            ready = 0
         elif now >= until:
             return WAITING
         else:
@@ -199,7 +198,6 @@ def talk(fd: int, count: int, state: Ints, rows: Ints, requests: Bytes, replies:
     """Make up to `count` requests; how many got their plain good reply. STATUS says why it ended; the row
     behind the good ones is the one it ended with."""
     made = 0
-    first = 0
     ready = state[READY_NS]
     while made < count:
         at = made * TALK_ROW
@@ -210,14 +208,8 @@ def talk(fd: int, count: int, state: Ints, rows: Ints, requests: Bytes, replies:
         state[STATUS] = status
         if status != DONE:
             return made
-        last = rows[at + LAST_NS]
-        if made == 0:
-            first = last
         made += 1
         if made < count:
-            following = at + TALK_ROW
-            ready = last + max(rows[at + TURNAROUND_NS], rows[following + PAUSE_NS])
-            on_the_line = (rows[following + REQUEST_BYTES] + rows[following + REPLY_BYTES]) * state[CHAR_NS]
-            if ready + on_the_line - first > state[BUDGET_NS]:
-                return made
+            pause = max(rows[at + TURNAROUND_NS], rows[at + TALK_ROW + PAUSE_NS])
+            ready = rows[at + LAST_NS] + pause
     return made

@@ -171,6 +171,18 @@ class Parity(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rs485:
+    """How the driver is to turn an RS-485 transceiver round: RTS is its direction."""
+
+    rts_on_send: bool = True
+    """Level of RTS while sending; the other one while listening."""
+    delay_before_send_ms: int = 0
+    delay_after_send_ms: int = 0
+    rx_during_tx: bool = False
+    """The receiver stays on while sending: every request is heard as an echo."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SerialLink:
     """A serial port. `path` may be /dev/ttyUSB0 or, better, a /dev/serial/by-id link."""
 
@@ -180,6 +192,8 @@ class SerialLink:
     parity: Parity = Parity.NONE
     stop_bits: int = 1
     framing: Framing = Framing.RTU
+    rs485: Rs485 | None = None
+    """None: the driver's own setting is left as it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -96,6 +96,9 @@ def quirks_def(spec: QuirksSpec) -> Quirks:
     """The quirks with the standard's values where nothing is said."""
     said = {name: getattr(spec, name) for name in _SAME_NAME}
     said |= {f"{name}_ns": getattr(spec, name) for name in _TIMES}
+    if spec.on_illegal_address == "stop":
+        # What restarts on an illegal read is not read where nothing is known to be, unless that is said.
+        said |= {name: 0 for name in ("max_gap_words", "max_gap_bits") if said[name] is None}
     quirks = Quirks(**{name: value for name, value in said.items() if value is not None})
     return _with_areas(quirks, spec)
 

@@ -6,7 +6,7 @@ began, so that a person sees all of them at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -30,11 +30,18 @@ MAX_SITE_POINTS = 20_000
 _LAYOUT = ("area", "address", "manual", "type", "length", "order", "bits")
 
 
-def load_site(path: Path, library: Library | None = None) -> Site:
+Judge = Callable[[Site, Report], None]
+"""Adds to the report what is wrong with a site whose every key is right."""
+
+
+def load_site(path: Path, library: Library | None = None, judge: Judge | None = None) -> Site:
     """The site that the configuration file `path` describes; InputError with all its problems."""
     config, report = configuration.read(toml.read(path), str(path))
     site = resolve_into(config, library or default_library(), report)
     report.raise_if_any()
+    if judge is not None:
+        judge(site, report)
+        report.raise_if_any()
     return site
 
 

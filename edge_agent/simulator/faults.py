@@ -34,7 +34,11 @@ class FaultKind(StrEnum):
     PAUSE = "pause"
     BABBLE = "babble"
     ECHO = "echo"
+    PARTIAL_ECHO = "partial_echo"
     NO_VALUE = "no_value"
+    SECOND_DEVICE = "second_device"
+    SECOND_MASTER = "second_master"
+    WRONG_SPEED = "wrong_speed"
 
 
 FAULT_HELP = {
@@ -51,7 +55,11 @@ FAULT_HELP = {
     FaultKind.PAUSE: "a gap of `gap` within a good reply, as adapters make",
     FaultKind.BABBLE: "noise on the line for `burst`, in which nothing is heard",
     FaultKind.ECHO: "the request comes back before the reply, as two-wire adapters do",
+    FaultKind.PARTIAL_ECHO: "a part of the request comes back before the reply",
     FaultKind.NO_VALUE: "a good reply whose values say that there is none (NaN, invalid codes)",
+    FaultKind.SECOND_DEVICE: "another device with this unit id answers too, over the reply or behind it",
+    FaultKind.SECOND_MASTER: "`gap` after a good reply another master's request and its reply are heard",
+    FaultKind.WRONG_SPEED: "the reply comes at half the line's speed",
 }
 
 
@@ -77,7 +85,7 @@ class Fault:
     bytes: int = 1
     """`glitch_*`: how many."""
     gap_ns: int = 5_000_000
-    """`pause`: how long."""
+    """`pause`: how long; `second_master`: how long after the reply."""
     burst_ns: int = 1_000_000_000
     """`babble`: how long after each request that it strikes."""
 

@@ -20,6 +20,11 @@ _TIOCGEXCL = 0x80045440
 """Whether a terminal is exclusive (asm-generic/ioctls.h; termios does not name it)."""
 
 
+_BAUDS = {
+    value: int(name[1:]) for name, value in vars(termios).items() if name[0] == "B" and name[1:].isdecimal()
+}
+
+
 class PtyPort:
     """The master side of one pty; `path` is what the agent opens."""
 
@@ -71,6 +76,14 @@ class PtyPort:
             return os.read(self._master, 4096)
         except BlockingIOError:
             return b""
+
+    def baud(self) -> int:
+        """The speed the program on the other side has set; 0 if it is none of the usual ones.
+
+        A pty does nothing with it, but keeps it, and both sides are one terminal.
+        """
+        speed = termios.tcgetattr(self._slave)[4]
+        return _BAUDS.get(speed, 0)
 
     def write(self, data: bytes) -> bool:
         """Whether all of `data` went into the port's buffer. What does not fit is lost, as in a UART."""

@@ -49,6 +49,7 @@ class SimulatedLine(Server):
         chunks: Chunks | str = Chunks.FIFO,
         turnaround_ns: int | None = None,
         spin_ns: int = 0,
+        strict_baud: bool = False,
         link: Path | None = None,
         log: Path | None = None,
         seed: int = 1,
@@ -62,6 +63,7 @@ class SimulatedLine(Server):
             raise
         timing = Timing(baud=baud, bits_per_char=bits_per_char)
         self.line = RtuLine(self.slave, timing, Chunks(chunks), turnaround_ns)
+        self._strict_baud = strict_baud
         self._spin_ns = spin_ns
         """Busy waiting before each chunk is due: precise for measurements, and costs that much CPU."""
 
@@ -106,7 +108,7 @@ class SimulatedLine(Server):
             return
         if ready:
             now = self.clock.mono_ns()
-            self.line.heard(self._port.read(), now, self.clock.wall_ns())
+            self.line.heard(self._sampled(self._port.read()), now, self.clock.wall_ns())
         elif due is None and ports:
             self._port.release_exclusive()
         for chunk in self.line.take(self.clock.mono_ns(), self.clock.wall_ns()):
@@ -116,6 +118,13 @@ class SimulatedLine(Server):
             whole = self._port.write(chunk.data)
             self.add((self.line.written(chunk, now, wall, whole),))
         self.add(self.line.decided())
+
+    def _sampled(self, data: bytes) -> bytes:
+        """What a device makes of `data`: rubbish of about that length where the speed is another."""
+        sent_baud, own_baud = self._port.baud(), self.line.timing.baud
+        if not self._strict_baud or sent_baud == own_baud:
+            return data
+        return self.slave.noise(max(1, len(data) * own_baud // max(sent_baud, 1200)))
 
     def _close_ports(self) -> None:
         self.add(self.line.cut(self.clock.mono_ns(), self.clock.wall_ns()))

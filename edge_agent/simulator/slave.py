@@ -13,15 +13,19 @@ from functools import partial
 from random import Random
 
 from edge_agent.errors import InputError, Problem
-from edge_agent.model import NS, MonoNs, WallNs
+from edge_agent.model import NS, Area, MonoNs, WallNs
 from edge_agent.simulator import wire
 from edge_agent.simulator.device import Memory, SimDevice
 from edge_agent.simulator.faults import Fault, FaultBook, FaultKind
+from edge_agent.simulator.garble import at_half_speed, overlapped
 from edge_agent.simulator.log import Answer, Entry, Happened, Served
 
 _OTHER_FUNCTION = {1: 2, 2: 1, 3: 4, 4: 3}
 
-_NOT_BY_TCP = {FaultKind.GLITCH_BEFORE, FaultKind.GLITCH_AFTER, FaultKind.ECHO, FaultKind.BABBLE}
+_NOT_BY_TCP = {
+    FaultKind.GLITCH_BEFORE, FaultKind.GLITCH_AFTER, FaultKind.ECHO, FaultKind.PARTIAL_ECHO, FaultKind.BABBLE,
+    FaultKind.SECOND_DEVICE, FaultKind.SECOND_MASTER, FaultKind.WRONG_SPEED,
+}  # fmt: skip
 """Faults of a wire; a TCP connection has none of them."""
 
 _ANSWER = {
@@ -32,6 +36,7 @@ _ANSWER = {
     FaultKind.WRONG_COUNT: Answer.BAD,
     FaultKind.WRONG_UNIT: Answer.BAD,
     FaultKind.SHORT: Answer.BAD,
+    FaultKind.WRONG_SPEED: Answer.BAD,
 }
 """What a fault makes of any reply; the other kinds leave it what it is."""
 
@@ -178,8 +183,36 @@ class Slave:
                 return Send(0, reply[:cut]), Send(fault.gap_ns, reply[cut:])
             case FaultKind.ECHO:
                 return Send(0, echo), Send(0, reply)
+            case FaultKind.PARTIAL_ECHO:
+                length = self._random.randrange(3, len(echo))
+                first = self._random.randrange(len(echo) - length + 1)
+                return Send(0, echo[first : first + length]), Send(0, reply)
+            case FaultKind.SECOND_DEVICE:
+                return self._with_second_device(reply)
+            case FaultKind.SECOND_MASTER:
+                return Send(0, reply), *self._second_master(fault.gap_ns)
+            case FaultKind.WRONG_SPEED:
+                return (Send(0, at_half_speed(reply)),)
             case _:
                 return (Send(0, reply),)
+
+    def _with_second_device(self, reply: bytes) -> tuple[Send, ...]:
+        """It has its own values and its own delay, up to once and a half the reply's length."""
+        length = len(reply)
+        second = wire.rtu_frame(reply[0], reply[1:3] + self._random.randbytes(length - 5))
+        offset = self._random.randrange(length + length // 2 + 1)
+        if offset >= length:
+            return Send(0, reply), Send(0, second)
+        return (Send(0, overlapped(reply, second, offset)),)
+
+    def _second_master(self, gap_ns: int) -> tuple[Send, Send]:
+        """It asks a unit that is not here for two registers, and has its answer."""
+        unit_id = next(unit for unit in range(247, 0, -1) if unit not in self._memories)
+        reply = wire.values_pdu(Area.HOLDING, self._random.randbytes(4))
+        return (
+            Send(gap_ns, wire.rtu_frame(unit_id, bytes((3, 0, 0, 0, 2)))),
+            Send(gap_ns, wire.rtu_frame(unit_id, reply)),
+        )
 
     def noise(self, count: int) -> bytes:
         """Bytes of a babbling device."""
@@ -222,6 +255,8 @@ def _with_fault(entry: Entry, fault: Fault, sends: tuple[Send, ...]) -> Entry:
     answer = _ANSWER.get(fault.kind, entry.answer)
     if fault.kind is FaultKind.LATE and sends[0].delay_ns >= fault.timeout_ns:
         answer = Answer.LATE
+    if fault.kind is FaultKind.SECOND_DEVICE and len(sends) == 1:
+        answer = Answer.BAD
     return entry.answered(answer, fault.kind)
 
 

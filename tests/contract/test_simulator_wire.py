@@ -271,3 +271,14 @@ def _until(condition, patience_s: float = 10.0) -> bool:
             return True
         select.select([], [], [], 0.02)
     return bool(condition())
+
+
+def test_a_strict_line_understands_its_own_speed_only() -> None:
+    with SimulatedLine([press()], baud=38400, strict_baud=True) as line:
+        reader = Reader(line.path)
+        for speed, answered in ((termios.B9600, False), (termios.B38400, True), (termios.B115200, False)):
+            *head, _, _, cc = termios.tcgetattr(reader.fd)
+            termios.tcsetattr(reader.fd, termios.TCSANOW, [*head, speed, speed, cc])
+            assert bool(reader.ask(request(), first_s=5.0 if answered else QUIET_S)) == answered
+        assert line.stats().counts.requests == 1
+        reader.close()

@@ -31,6 +31,7 @@ EXPECTED = {
     FaultKind.PAUSE: {"good"},
     FaultKind.BABBLE: {"bad_frame", "no_reply"},
     FaultKind.ECHO: {"good"},
+    FaultKind.PARTIAL_ECHO: {"good"},
     FaultKind.NO_VALUE: {"invalid", "good"},
 }
 # `late` plays with the timeout the master is thought to have; the longest burst of babble is one second.

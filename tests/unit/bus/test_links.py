@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from edge_agent.bus.tcp import TcpLine
 from edge_agent.clock import FakeClock
 from edge_agent.model import BusDef, DeviceServerLink, Framing, Parity, SerialLink, TcpLink, TlsLink
 
-SEVEN = {"data_bits": 7, "parity": Parity.EVEN, "framing": Framing.ASCII}
+SEVEN: Any = {"data_bits": 7, "parity": Parity.EVEN, "framing": Framing.ASCII}
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,7 @@ def test_every_link_makes_its_line_and_is_named(link, kind, long, short):
 
 _SCRIPT = """
 import sys
+from typing import Any
 from edge_agent.bus.lines import make_line
 from edge_agent.clock import SystemClock
 from edge_agent.model import *

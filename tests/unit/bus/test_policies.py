@@ -1,4 +1,4 @@
-"""The small rules: breaker, load limit, timeout, silence, debts; all in given times."""
+"""The small rules: load limit, timeout, silence, debts; all in given times."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent.bus.breaker import LAST_PROBE_NS, Breaker
 from edge_agent.bus.debts import FORGET_NS, Debts, other_lengths, shape
 from edge_agent.bus.frames import expect
 from edge_agent.bus.load import LoadLimit
@@ -21,51 +20,6 @@ MS = 1_000_000
 GOOD = Values(b"\0\0", MS)
 BUSY = DeviceException(6, MS)
 SILENT = NoReply()
-
-
-# --- breaker --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("outcomes", "is_open"),
-    [
-        ([SILENT, SILENT], False),
-        ([SILENT, SILENT, SILENT], True),
-        ([SILENT, SILENT, GOOD, SILENT, SILENT], False),
-        ([SILENT, SILENT, BUSY, SILENT, SILENT], False),
-        ([BadFrame(BadCause.CRC, 9)] * 9, False),
-        ([SILENT, SILENT, BadFrame(BadCause.SHORT, 3), SILENT], False),
-        ([BadFrame(BadCause.GARBAGE, 1)] * 3, True),
-        ([BadFrame(BadCause.GARBAGE, 9)] * 9, False),
-        ([BadFrame(BadCause.WRONG_UNIT, 9)] * 3, True),
-        ([SILENT] * 3 + [BUSY], False),
-        ([SILENT] * 3 + [BadFrame(BadCause.CRC, 9)], True),
-    ],
-)
-def test_a_breaker_opens_on_three_silent_polls_in_a_row_and_closes_on_any_reply(outcomes, is_open):
-    breaker = Breaker()
-    for outcome in outcomes:
-        breaker.note(outcome, MonoNs(0))
-    assert breaker.is_open is is_open
-    assert (breaker.probe_at is not None) is is_open
-
-
-def test_probes_come_at_growing_pauses_up_to_ten_seconds():
-    breaker, now, pauses = Breaker(), MonoNs(0), []
-    for _ in range(10):
-        breaker.note(SILENT, now)
-        if breaker.probe_at is not None:
-            pauses.append((breaker.probe_at - now) // NS)
-            now = breaker.probe_at
-    assert pauses == [1, 2, 4, 8, 10, 10, 10, 10]
-    assert LAST_PROBE_NS == 10 * NS
-
-
-def test_back_is_said_once():
-    breaker = Breaker()
-    assert [breaker.note(outcome, MonoNs(0)) for outcome in [SILENT] * 3 + [GOOD, GOOD]] == [
-        False, False, False, True, False,
-    ]  # fmt: skip
 
 
 # --- load -----------------------------------------------------------------------------------------
@@ -120,12 +74,29 @@ def test_a_device_that_is_away_is_probed_with_the_timeout_that_sufficed():
     timeout.silent()
     assert timeout.timeout_ns == 5 * NS
     timeout.probing = True
-    assert timeout.timeout_ns == 200 * MS
+    assert timeout.timeout_ns == timeout.short_ns == 100 * MS
     timeout.silent()
-    assert timeout.timeout_ns == 200 * MS
-    unknown = AdaptiveTimeout(5 * NS)
+    assert timeout.timeout_ns == 100 * MS
+    timeout.whole = True
+    assert timeout.timeout_ns == 5 * NS
+
+
+def test_a_device_never_heard_is_probed_with_a_quarter_of_its_timeout():
+    unknown = AdaptiveTimeout(2 * NS)
+    unknown.silent()
+    assert unknown.timeout_ns == 2 * NS
     unknown.probing = True
-    assert unknown.timeout_ns == 5 * NS
+    assert unknown.timeout_ns == 500 * MS
+
+
+@given(st.lists(st.integers(0, 2000)), st.integers(1, 5000), st.booleans())
+def test_a_probe_is_never_longer_than_what_is_configured(latencies, configured_ms, whole):
+    timeout = AdaptiveTimeout(configured_ms * MS)
+    for latency in latencies:
+        timeout.replied(latency * MS)
+    timeout.silent()
+    timeout.probing, timeout.whole = True, whole
+    assert min(FLOOR_NS, configured_ms * MS) <= timeout.timeout_ns <= configured_ms * MS
 
 
 @given(st.lists(st.integers(0, 2000), max_size=100), st.integers(1, 1000))
@@ -180,6 +151,23 @@ def test_a_late_reply_is_told_from_noise_in_whatever_pieces():
     assert (quiet.discarded, quiet.late_replies) == (11, 1)
 
 
+def test_the_late_reply_that_was_waited_for_ends_the_quarantine_and_no_other_frame_does():
+    quiet = _quiet()
+    quiet.after_silence(MonoNs(2 * NS), NS, expect(request()), 5 * MS)
+    quiet.heard(reply(request(unit=9)), MonoNs(2 * NS + 50 * MS))
+    assert quiet.ready_at() == 3 * NS
+    quiet.heard(reply(request()), MonoNs(2 * NS + 100 * MS))
+    assert quiet.ready_at() == 2 * NS + 105 * MS
+
+
+def test_a_late_reply_behind_another_devices_reply_does_not_shorten_that_ones_pause():
+    quiet = _quiet()
+    quiet.after_silence(MonoNs(2 * NS), NS, expect(request()))
+    quiet.after_reply(MonoNs(4 * NS), 50 * MS)
+    quiet.heard(reply(request()), MonoNs(4 * NS + MS))
+    assert quiet.ready_at() == 4 * NS + 50 * MS
+
+
 # --- debts ----------------------------------------------------------------------------------------
 
 
@@ -195,6 +183,19 @@ def test_what_is_owed_is_forgotten_with_values_and_with_time_but_not_with_an_exc
     assert debts.owes(asked, MonoNs(3))
     assert debts.owes(request(4), MonoNs(3))
     debts.note(request(5), GOOD, MonoNs(4))
+    assert not debts
+
+
+def test_values_of_another_length_do_not_end_a_debt_within_twice_the_late_window():
+    debts = Debts()
+    debts.note(request(3), SILENT, MonoNs(0))
+    debts.note(request(4), SILENT, MonoNs(10))
+    debts.note(request(5), GOOD, MonoNs(11), 10)
+    assert debts.owes(request(3), MonoNs(11))
+    debts.note(request(5), GOOD, MonoNs(20), 10)
+    assert not debts.owes(request(3), MonoNs(20))
+    assert debts.owes(request(4), MonoNs(20))
+    debts.note(request(4), GOOD, MonoNs(21), 10)
     assert not debts
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_agent.bus import frames
 from edge_agent.bus.frames import expect
 from edge_agent.bus.outcomes import BadCause, BadFrame, DeviceException, NoReply, Values
 from edge_agent.bus.timing import rtu_timing
@@ -63,6 +64,37 @@ def test_latency_is_reckoned_back_from_the_replys_length():
 def test_a_reply_in_pieces_is_joined(cut, gap_ms):
     outcome, _ = play([(40, GOOD[:cut]), (40 + gap_ms, GOOD[cut:])])
     assert isinstance(outcome, Values)
+
+
+@pytest.mark.parametrize("head", [3, 2, 1])
+def test_a_head_of_the_reply_that_comes_for_ever_is_looked_at_once(head, monkeypatch):
+    """Each byte may begin or end a few frames; that all which was heard is searched again with every piece
+    would take the processor for longer than the wait itself."""
+    looked_at = []
+    crc = frames.crc16
+    monkeypatch.setattr(frames, "crc16", lambda data: looked_at.append(len(data)) or crc(data))
+    want = expect(request(125))
+    pieces = [(n, want.header[:head]) for n in range(1, 3000)]
+    outcome, at = play(pieces, want, 3000 * MS)
+    assert isinstance(outcome, BadFrame)
+    assert at <= 3000 + (TIMING.wire_ns(want.length) + TIMING.chunk_gap_ns) / MS
+    assert sum(looked_at) <= 4 * outcome.heard * want.length
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=200, deadline=None)
+def test_a_reply_behind_its_own_beginnings_is_found_in_whatever_pieces(seed):
+    dice = random.Random(seed)
+    lures = b"".join(GOOD[: dice.randrange(1, len(GOOD))] for _ in range(dice.randrange(4)))
+    stream = lures + GOOD
+    cuts = sorted(dice.sample(range(1, len(stream)), dice.randrange(min(6, len(stream)))))
+    pieces = [
+        (10 * (n + 1), stream[begin:end])
+        for n, (begin, end) in enumerate(zip([0, *cuts], [*cuts, len(stream)], strict=True))
+    ]
+    outcome, _ = play(pieces)
+    assert isinstance(outcome, Values)
+    assert outcome.data == GOOD[3:-2]
 
 
 @given(st.integers(1, 125), st.integers(0, 2**32))
@@ -124,6 +156,55 @@ def test_a_foreign_frame_does_not_end_the_wait_for_ours(foreign, cause):
     outcome, at = play([(10, foreign)])
     assert outcome == BadFrame(cause, len(foreign))
     assert at == 500
+
+
+PIECES = [WANT.request[first:last] for first in range(6) for last in range(first + 3, 9)]
+
+
+def transaction_of(chunks):
+    """The transaction itself, played to its end; chunks are (ms, bytes)."""
+    made = Transaction(WANT, TIMING, TIMEOUT)
+    made.sent(MonoNs(-TIMING.wire_ns(8)), MonoNs(-1))
+    for at, data in chunks:
+        made.receive(data, MonoNs(at * MS))
+        made.step(MonoNs(at * MS))
+    made.step(MonoNs(2000 * MS))
+    return made
+
+
+@pytest.mark.parametrize("piece", PIECES, ids=bytes.hex)
+def test_an_echo_whole_or_in_part_does_not_end_the_wait(piece):
+    outcome, at = play([(1, piece), (400, GOOD)])
+    assert isinstance(outcome, Values)
+    assert at == 400
+
+
+@pytest.mark.parametrize("piece", PIECES, ids=bytes.hex)
+def test_an_echo_alone_is_no_reply_and_is_counted(piece):
+    ended = transaction_of([(1, piece)])
+    assert (ended.outcome, ended.echo, ended.heard) == (NoReply(), True, 0)
+
+
+@pytest.mark.parametrize("piece", PIECES, ids=bytes.hex)
+@pytest.mark.parametrize("chunks", ["apart", "joined"])
+def test_an_echo_before_a_reply_is_counted_and_not_timed(piece, chunks):
+    """Timed from the echo, every reply would seem to come at once, and the timeout would shrink to that."""
+    heard = [(1, piece), (400, GOOD)] if chunks == "apart" else [(400, piece + GOOD)]
+    ended = transaction_of(heard)
+    assert (ended.echo, ended.heard) == (True, len(GOOD))
+    assert ended.outcome.latency_ns == 400 * MS - TIMING.wire_ns(len(GOOD))
+
+
+def test_two_bytes_are_no_echo_but_a_reply_that_broke_off():
+    outcome, at = play([(1, GOOD[:2])])
+    assert outcome == BadFrame(BadCause.SHORT, 2)
+    assert at < 60
+
+
+@pytest.mark.parametrize("before", [b"\x00", refusal(expect(request(unit=9)))], ids=["glitch", "foreign"])
+def test_what_stood_before_the_reply_is_not_its_first_byte(before):
+    ended = transaction_of([(1, before), (400, GOOD)])
+    assert ended.outcome.latency_ns == 400 * MS - TIMING.wire_ns(len(GOOD))
 
 
 def test_the_local_echo_is_set_aside():

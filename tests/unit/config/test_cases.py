@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent import config
+from edge_agent.cli.check import judge
 from edge_agent.errors import InputError
 from edge_agent.profiles import Library, load_site
 from edge_agent.profiles.library import packaged
@@ -24,7 +25,7 @@ PROFILES = Library([packaged()])
 def told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> InputError:
     monkeypatch.chdir(folder)
     with pytest.raises(InputError) as caught:
-        load_site(Path("input.toml"), PROFILES)
+        load_site(Path("input.toml"), PROFILES, judge)
     return caught.value
 
 

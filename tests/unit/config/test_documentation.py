@@ -15,6 +15,7 @@ from tests.conftest import ROOT
 CONFIGURATION = {
     "agent": keys.AGENT,
     "bus.NAME": keys.BUS,
+    "bus.NAME.rs485": keys.RS485,
     "device.NAME": keys.DEVICE,
     "device.NAME.periods": keys.PERIODS,
     "device.NAME.point.NAME": pointkeys.POINT,

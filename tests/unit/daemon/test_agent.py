@@ -39,3 +39,14 @@ def test_native_kernels_are_never_used_untested(tmp_path, monkeypatch, chosen) -
     stop.set()
     assert built.run(stop) == 0
     assert built.problems == ["kernels run as plain Python: failed its self-test"]
+
+
+def test_an_overloaded_bus_is_a_problem_of_an_agent_that_runs_all_the_same(tmp_path) -> None:
+    made = replace(site([point(poll_ns=1_000_000)]), spool=SpoolDef(path=str(tmp_path / "spool")))
+    built = Agent(made, Options(socket=tmp_path / "s"), SystemClock())
+    stop = threading.Event()
+    stop.set()
+    assert built.run(stop) == 0
+    (problem,) = [one for one in built.problems if one.startswith("bus ")]
+    assert "of the line at the configured periods, max_load allows 90%: every period is stretched" in problem
+    assert "poll p of " in problem

@@ -45,6 +45,29 @@ def test_the_fields_find_an_entry_again() -> None:
     assert entry.fields == {"BUS": "line1", "DEVICE": "meter", "UNIT_ID": "1", "DEVICE_STATE": "down"}
 
 
+def test_what_a_device_refuses_is_told_once_by_name() -> None:
+    chronicle = Chronicle()
+    illegal = [
+        {"point": name, "exception": 2, "name": "illegal data address"} for name in ("e_imp_l1", "e_imp_l2")
+    ]
+    mute = {"point": "thd", "exception": None, "name": "no reply"}
+
+    def told(*refused: dict[str, Any]) -> list[str]:
+        seen = bus("open", "up")
+        seen["devices"][0]["refused"] = list(refused)
+        return [text for text in messages(chronicle, buses=(seen,)) if "not asked" in text]
+
+    hint = (
+        "; not asked again; hint: does this model and firmware have them? leave them out with points = [...]"
+    )
+    first = "device meter does not give e_imp_l1, e_imp_l2: exception 2, illegal data address" + hint
+    second = "device meter does not give thd: nothing is heard although other reads are answered" + hint
+    assert told(*illegal) == [first]
+    assert told(*illegal, mute) == [second]
+    assert told() == []
+    assert told(*illegal, mute) == []
+
+
 def test_alarms_are_told_when_raised_and_cleared_and_not_when_normal_from_the_start() -> None:
     chronicle = Chronicle()
     assert messages(chronicle, alarms=(alarm(False),)) == []

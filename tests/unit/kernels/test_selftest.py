@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.errors import KernelError
-from edge_agent.kernels import golden, selftest
+from edge_agent.kernels import golden, loopback, selftest
 from edge_agent.kernels.loader import open_library
 
 
@@ -98,6 +98,12 @@ def test_a_wrong_number_in_a_table_is_refused(native_library: Path, monkeypatch:
     vectors["calls"][7][3] ^= 1
     monkeypatch.setattr(golden, "read", lambda: vectors)
     with pytest.raises(KernelError, match=r"call 8, .* left other numbers in its tables"):
+        selftest.ensure(None, library=native_library)
+
+
+def test_a_loop_that_talks_wrongly_is_refused(native_library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loopback, "FRAME", loopback.FRAME[:-1] + b"\0")
+    with pytest.raises(KernelError, match=r"self-test: talk: 0 replies, status 3, errno 0"):
         selftest.ensure(None, library=native_library)
 
 

@@ -114,6 +114,15 @@ def test_the_site_overrides_single_keys_of_a_point(library: Library) -> None:
     assert (point.address, point.area) == (2, Area.INPUT)
 
 
+def test_what_restarts_on_an_illegal_read_is_not_read_across_gaps_unless_that_is_said(
+    library: Library,
+) -> None:
+    made = device('quirks = { on_illegal_address = "stop" }\n', library).quirks
+    assert (made.max_gap_words, made.max_gap_bits) == (0, 0)
+    made = device('quirks = { on_illegal_address = "stop", max_gap_words = 6 }\n', library).quirks
+    assert (made.max_gap_words, made.max_gap_bits) == (6, 0)
+
+
 def test_the_site_overrides_single_quirks(library: Library) -> None:
     made = device("quirks = { max_read_words = 10, fc_swap = true }\n", library)
     assert (made.quirks.max_read_words, made.quirks.turnaround_ns) == (10, 10_000_000)

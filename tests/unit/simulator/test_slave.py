@@ -170,6 +170,14 @@ def test_pause_cuts_a_good_reply_in_two():
     assert [send.delay_ns for send in reply.sends] == [0, 7_000_000]
 
 
+def test_a_part_of_the_echo_comes_before_the_reply():
+    for seed in range(20):
+        heard = sent(ask(slave("partial_echo", seed=seed)))
+        assert heard.endswith(GOOD)
+        assert 3 <= len(heard) - len(GOOD) < 8
+        assert heard[: -len(GOOD)] in request()
+
+
 def test_echo_comes_before_the_reply():
     assert sent(ask(slave("echo"))) == request() + GOOD
 
@@ -211,7 +219,7 @@ def test_tcp_reply_has_the_transaction_and_no_crc():
 
 
 def test_tcp_plays_no_faults_of_a_wire():
-    for fault in ("glitch_before", "glitch_after", "echo", "babble"):
+    for fault in ("glitch_before", "glitch_after", "echo", "partial_echo", "babble"):
         reply = by_tcp(fault)
         assert reply is not None
         assert sent(reply) == sent(by_tcp() or reply)
