@@ -28,8 +28,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--area", choices=[*map(str, Area)], default="holding", help="default: holding")
     parser.add_argument("--baud", type=int, help="default: 19200")
     parser.add_argument("--format", help="data bits, parity, stop bits (default: 8N1, ascii 7E1)")
-    _link_options.add_options(parser)
     parser.add_argument("--rs485", action="store_true", help="let the driver switch direction by RTS")
+    _link_options.add_options(parser)
     parser.add_argument("--type", choices=[*map(str, PointType)], default="u16", help="default: u16")
     parser.add_argument("--order", choices=[*map(str, Order)], default="abcd", help="default: abcd")
     parser.add_argument("--timeout", default="500ms", metavar="DURATION", help="default: 500ms")
@@ -148,6 +148,6 @@ def _link(options: argparse.Namespace, problems: Problems) -> SerialLink | TcpLi
         data_bits=data_bits,
         parity=parity,
         stop_bits=stop_bits,
-        framing=_link_options.framing(options),
         rs485=Rs485() if options.rs485 else None,
+        framing=_link_options.framing(options),
     )

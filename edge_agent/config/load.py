@@ -101,8 +101,8 @@ def _link(given: Values) -> SerialLink | TcpLink:
         data_bits=data_bits,
         parity=parity,
         stop_bits=stop_bits,
-        framing=framing,
         rs485=given["rs485"],
+        framing=framing,
     )
 
 

@@ -191,9 +191,9 @@ class SerialLink:
     data_bits: int = 8
     parity: Parity = Parity.NONE
     stop_bits: int = 1
-    framing: Framing = Framing.RTU
     rs485: Rs485 | None = None
     """None: the driver's own setting is left as it is."""
+    framing: Framing = Framing.RTU
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

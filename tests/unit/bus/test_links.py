@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import Any
 
 import pytest
 
@@ -16,14 +15,14 @@ from edge_agent.bus.tcp import TcpLine
 from edge_agent.clock import FakeClock
 from edge_agent.model import BusDef, DeviceServerLink, Framing, Parity, SerialLink, TcpLink, TlsLink
 
-SEVEN: Any = {"data_bits": 7, "parity": Parity.EVEN, "framing": Framing.ASCII}
+SEVEN = SerialLink(path="/dev/s", data_bits=7, parity=Parity.EVEN, framing=Framing.ASCII)
 
 
 @pytest.mark.parametrize(
     ("link", "kind", "long", "short"),
     [
         (SerialLink(path="/dev/s"), SerialLine, "/dev/s 19200 8N1", "/dev/s"),
-        (SerialLink(path="/dev/s", **SEVEN), SerialLine, "/dev/s 19200 7E1 ascii", "/dev/s (ascii)"),
+        (SEVEN, SerialLine, "/dev/s 19200 7E1 ascii", "/dev/s (ascii)"),
         (TcpLink(host="h"), TcpLine, "tcp h:502", "h:502"),
         (DeviceServerLink(host="h"), StreamLine, "rtu over tcp h:502", "rtu over tcp h:502"),
         (
@@ -43,7 +42,6 @@ def test_every_link_makes_its_line_and_is_named(link, kind, long, short):
 
 _SCRIPT = """
 import sys
-from typing import Any
 from edge_agent.bus.lines import make_line
 from edge_agent.clock import SystemClock
 from edge_agent.model import *

@@ -109,6 +109,27 @@ def test_what_is_left_out_has_the_documented_default() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("", None),
+        ("rs485 = false", None),
+        ("rs485 = true", Rs485()),
+        ("rs485 = {}", Rs485()),
+        (
+            'rs485 = { rts_on_send = false, rx_during_tx = true, delay_before_send = "1ms"'
+            ', delay_after_send = "0.1s" }',
+            Rs485(rts_on_send=False, delay_before_send_ms=1, delay_after_send_ms=100, rx_during_tx=True),
+        ),
+    ],
+)
+def test_rs485_is_a_switch_or_a_table(line: str, expected: Rs485 | None) -> None:
+    data = MINIMAL.replace('tcp = "h"', f'serial = "/dev/ttyS1"\n{line}').encode()
+    (bus,) = config.parse(data, "f", default_id=lambda: "x").buses
+    assert isinstance(bus.link, SerialLink)
+    assert bus.link.rs485 == expected
+
+
 def _link_of(text: str) -> SerialLink | TcpLink:
     return config.parse(MINIMAL.replace('tcp = "h"', text).encode(), "f").buses[0].link
 
@@ -139,27 +160,6 @@ def _link_of(text: str) -> SerialLink | TcpLink:
 )
 def test_a_bus_is_reached_by_the_link_that_is_written(text: str, link: SerialLink | TcpLink) -> None:
     assert _link_of(text) == link
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("", None),
-        ("rs485 = false", None),
-        ("rs485 = true", Rs485()),
-        ("rs485 = {}", Rs485()),
-        (
-            'rs485 = { rts_on_send = false, rx_during_tx = true, delay_before_send = "1ms"'
-            ', delay_after_send = "0.1s" }',
-            Rs485(rts_on_send=False, delay_before_send_ms=1, delay_after_send_ms=100, rx_during_tx=True),
-        ),
-    ],
-)
-def test_rs485_is_a_switch_or_a_table(line: str, expected: Rs485 | None) -> None:
-    data = MINIMAL.replace('tcp = "h"', f'serial = "/dev/ttyS1"\n{line}').encode()
-    (bus,) = config.parse(data, "f", default_id=lambda: "x").buses
-    assert isinstance(bus.link, SerialLink)
-    assert bus.link.rs485 == expected
 
 
 def test_the_hash_of_a_configuration_is_that_of_its_bytes() -> None:
