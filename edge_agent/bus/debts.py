@@ -16,7 +16,16 @@ from dataclasses import replace
 
 from edge_agent.bus.atoms import allowed, limits
 from edge_agent.bus.frames import byte_count
-from edge_agent.bus.outcomes import BadCause, BadFrame, DeviceException, NoReply, Outcome, ReadRequest, Values
+from edge_agent.bus.outcomes import (
+    BadCause,
+    BadFrame,
+    DeviceException,
+    NoReply,
+    Outcome,
+    PortDown,
+    ReadRequest,
+    Values,
+)
 from edge_agent.model import NS, MonoNs, PointDef, Quirks
 
 FORGET_NS = 30 * NS
@@ -54,7 +63,7 @@ class Debts:
                     self._owed[shape(request)] = now
             case BadFrame(cause) if cause is BadCause.CRC:
                 pass  # A whole frame came, damaged: nothing is owed.
-            case NoReply() | BadFrame():
+            case NoReply() | BadFrame() | PortDown():
                 self._owed[shape(request)] = now
 
     def owes(self, request: ReadRequest, now: MonoNs) -> bool:

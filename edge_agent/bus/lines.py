@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from edge_agent.bus.ascii_port import AsciiPort, AsciiTracer, Characters
 from edge_agent.bus.line import Line, Stopped, never_stopped
 from edge_agent.bus.manners import Manners
-from edge_agent.bus.port import open_port
+from edge_agent.bus.port import Port, open_port
+from edge_agent.bus.resolver import Resolver
 from edge_agent.bus.serial_line import SerialLine
+from edge_agent.bus.socket_port import connect
+from edge_agent.bus.stream import StreamLine, StreamPort
 from edge_agent.bus.talker import Talk, Talker
-from edge_agent.bus.tcp import TcpLine
+from edge_agent.bus.tcp import Connect, TcpLine
 from edge_agent.bus.timing import bus_timing
 from edge_agent.bus.trace import Trace
 from edge_agent.bus.tracing import Tracer
 from edge_agent.clock import Clock
-from edge_agent.model import BusDef, SerialLink
+from edge_agent.model import BusDef, DeviceServerLink, Framing, SerialLink, TcpLink, TlsLink
 
 
 def make_line(
@@ -29,14 +33,42 @@ def make_line(
     one."""
     link, timing = bus.link, bus_timing(bus)
     tracer = Tracer(bus.name, timing, clock, trace) if trace else None
+    if not isinstance(link, SerialLink | DeviceServerLink):
+        connection = _connection(link)
+        return TcpLine(link, clock, manners=manners, stopped=stopped, tracer=tracer, connect=connection)
+    open_it = _port_of(link, clock, stopped)
+    if link.framing is Framing.ASCII:
+        characters = Characters()
+        open_it = _in_ascii(open_it, characters)
+        tracer = AsciiTracer(bus.name, timing, clock, trace, characters) if trace else None
+    if isinstance(link, DeviceServerLink):
+        return StreamLine(open_it, timing, clock, manners=manners, stopped=stopped, tracer=tracer)
+    return SerialLine(
+        open_it,
+        timing,
+        clock,
+        manners=manners,
+        stopped=stopped,
+        tracer=tracer,
+        talker=Talker(talk, timing) if talk else None,
+    )
+
+
+def _port_of(link: SerialLink | DeviceServerLink, clock: Clock, stopped: Stopped) -> Callable[[], Port]:
     if isinstance(link, SerialLink):
-        return SerialLine(
-            lambda: open_port(link, clock),
-            timing,
-            clock,
-            manners=manners,
-            stopped=stopped,
-            tracer=tracer,
-            talker=Talker(talk, timing) if talk else None,
-        )
-    return TcpLine(link, clock, manners=manners, stopped=stopped, tracer=tracer)
+        return lambda: open_port(link, clock)
+    resolver = Resolver(link, clock, stopped)
+    return lambda: StreamPort(connect(link, resolver, clock, stopped), clock)
+
+
+def _in_ascii(open_it: Callable[[], Port], characters: Characters) -> Callable[[], Port]:
+    return lambda: AsciiPort(open_it(), characters)
+
+
+def _connection(link: TcpLink) -> Connect:
+    if not isinstance(link, TlsLink):
+        return connect
+    # Here and not above: `ssl` takes memory that a bus without it need not pay.
+    from edge_agent.bus import tls_port
+
+    return tls_port.connect

@@ -190,10 +190,11 @@ def _open(link: SerialLink) -> serial.Serial:
     try:
         return serial.Serial(link.path, parity=parity[link.parity], **options)
     except termios.error as error:
-        # A pseudo-terminal drops PARENB, and from the second open on refuses to be told again.
-        if link.parity is Parity.NONE or error.args[0] != errno.EINVAL or not _is_pty(link.path):
+        # A pseudo-terminal drops PARENB and CS7, and from the second open on refuses to be told again.
+        plain = link.parity is Parity.NONE and link.data_bits == 8
+        if plain or error.args[0] != errno.EINVAL or not _is_pty(link.path):
             raise
-        return serial.Serial(link.path, parity=serial.PARITY_NONE, **options)
+        return serial.Serial(link.path, parity=serial.PARITY_NONE, **{**options, "bytesize": 8})
 
 
 def _is_pty(path: str) -> bool:

@@ -14,7 +14,7 @@ from edge_agent.bus.load import LoadLimit
 from edge_agent.bus.quality import Quality
 from edge_agent.bus.refusals import SILENT
 from edge_agent.bus.view import why
-from edge_agent.model import NS, BusDef, SerialLink
+from edge_agent.model import NS, BusDef, DeviceServerLink, Framing, SerialLink, TlsLink
 
 
 def bus(
@@ -48,8 +48,21 @@ def _counts(counts: LineCounts) -> dict[str, int]:
 def describe_link(definition: BusDef) -> str:
     link = definition.link
     if isinstance(link, SerialLink):
-        return f"{link.path} {link.baud} {link.data_bits}{link.parity.value}{link.stop_bits}"
-    return f"tcp {link.host}:{link.port}"
+        speed = f"{link.path} {link.baud} {link.data_bits}{link.parity.value}{link.stop_bits}"
+        return speed if link.framing is Framing.RTU else f"{speed} {link.framing}"
+    where = f"{link.host}:{link.port}"
+    if isinstance(link, DeviceServerLink):
+        speed = f" {link.baud}" if link.baud else ""
+        return f"{link.framing} over tcp {where}{speed}"
+    return f"{'tls' if isinstance(link, TlsLink) else 'tcp'} {where}"
+
+
+def describe_port(definition: BusDef) -> str:
+    """The same in short: the port alone where its kind goes without saying."""
+    link = definition.link
+    if isinstance(link, SerialLink):
+        return link.path if link.framing is Framing.RTU else f"{link.path} ({link.framing})"
+    return describe_link(definition).removeprefix("tcp ")
 
 
 def _device(device: Device, port_message: str) -> dict[str, Any]:

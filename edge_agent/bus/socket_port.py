@@ -1,6 +1,7 @@
 """A TCP connection that fails in one way and never blocks beyond its bound.
 
-Owns connecting and the waits on the socket. Must not know what the bytes mean.
+Owns connecting and the waits on the socket. Must not know what the bytes mean. `tls_port` is the same
+inside TLS.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import errno
 import os
 import select
 import socket
+from typing import Protocol
 
 from edge_agent.bus.line import SLICE_NS, Stopped
 from edge_agent.bus.resolver import Resolver
@@ -22,6 +24,19 @@ _UNACKED_MS = 10_000
 """A peer whose kernel acknowledges nothing for so long has gone: without this a connection to a
 machine that lost its power looks open for a quarter of an hour."""
 _MISSING = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENETDOWN)
+
+
+class Stream(Protocol):
+    """Bytes in, bytes out, over a connection."""
+
+    def write(self, data: bytes) -> None:
+        """Raises PortError when the connection has gone or takes no more."""
+
+    def read(self, until: MonoNs) -> bytes:
+        """What has come, as soon as there is something; empty when nothing came by `until`. Raises
+        PortError when the connection has gone."""
+
+    def close(self) -> None: ...
 
 
 class SocketPort:
@@ -38,13 +53,12 @@ class SocketPort:
         try:
             sent = self._socket.send(data)
         except OSError as error:
-            raise _lost(self._name, error) from error
+            raise lost(self._name, error) from error
         if sent < len(data):
             # Twelve bytes did not fit: the peer has not read for a long time.
-            raise PortError(f"{self._name}: the peer takes no more requests", reason="io", hint=_HINT_LOST)
+            raise stuck(self._name)
 
     def read(self, until: MonoNs) -> bytes:
-        """What has come, as soon as there is something; empty when nothing came by `until`."""
         left = until - self._clock.mono_ns()
         try:
             if not self._poll.poll(max(0, -(-left // 1_000_000))):
@@ -53,9 +67,9 @@ class SocketPort:
         except (BlockingIOError, InterruptedError):
             return b""
         except OSError as error:
-            raise _lost(self._name, error) from error
+            raise lost(self._name, error) from error
         if not data:
-            raise PortError(f"{self._name}: the peer closed the connection", reason="lost", hint=_HINT_LOST)
+            raise closed(self._name)
         return data
 
     def close(self) -> None:
@@ -68,7 +82,16 @@ _HINT_LOST = "does the device allow another client? some allow one connection on
 
 def connect(link: TcpLink, resolver: Resolver, clock: Clock, stopped: Stopped) -> SocketPort:
     """Connect within a few seconds. Raises PortError."""
-    name = f"{link.host}:{link.port}"
+    return SocketPort(connected(link, resolver, clock, stopped), name_of(link), clock)
+
+
+def name_of(link: TcpLink) -> str:
+    return f"{link.host}:{link.port}"
+
+
+def connected(link: TcpLink, resolver: Resolver, clock: Clock, stopped: Stopped) -> socket.socket:
+    """A connected socket that does not block. Raises PortError."""
+    name = name_of(link)
     family, address = resolver.address()
     connection = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
     try:
@@ -82,7 +105,7 @@ def connect(link: TcpLink, resolver: Resolver, clock: Clock, stopped: Stopped) -
     except PortError:
         connection.close()
         raise
-    return SocketPort(connection, name, clock)
+    return connection
 
 
 def _finish(connection: socket.socket, code: int, name: str, clock: Clock, stopped: Stopped) -> None:
@@ -111,7 +134,15 @@ def _refused(name: str, code: int) -> PortError:
     return PortError(f"{name}: {text}", reason=reason, hint="check the network settings of this machine")
 
 
-def _lost(name: str, error: OSError) -> PortError:
+def closed(name: str) -> PortError:
+    return PortError(f"{name}: the peer closed the connection", reason="lost", hint=_HINT_LOST)
+
+
+def stuck(name: str) -> PortError:
+    return PortError(f"{name}: the peer takes no more requests", reason="io", hint=_HINT_LOST)
+
+
+def lost(name: str, error: OSError) -> PortError:
     return PortError(
         f"{name}: connection lost: {error.strerror or error}", reason="lost", hint="it is connected again"
     )

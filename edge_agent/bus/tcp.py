@@ -1,13 +1,13 @@
 """Modbus TCP: one connection, one request at a time, by the same outcomes as on a serial line.
 
-Owns the connection while it is open. A late reply is known by its transaction id and discarded, so a
-timeout costs nothing after itself. A connection that the device closed while it was idle (many do)
-is opened again once, and the read repeated, before anybody hears of it.
+Owns the connection, plain or TLS, while it is open. A late reply is known by its transaction id and
+discarded, so a timeout costs nothing after itself. A connection that the device closed while it was idle
+(many do) is opened again once, and the read repeated, before anybody hears of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from edge_agent.bus.frames import expect
 from edge_agent.bus.kept import KeptPort
@@ -24,15 +24,17 @@ from edge_agent.bus.outcomes import (
     Values,
 )
 from edge_agent.bus.resolver import Resolver
-from edge_agent.bus.socket_port import SocketPort, connect
+from edge_agent.bus.socket_port import Stream, connect
 from edge_agent.bus.tracing import Tracer
 from edge_agent.clock import Clock
 from edge_agent.errors import PortError
 from edge_agent.model import MonoNs, TcpLink
 
+Connect = Callable[[TcpLink, Resolver, Clock, Stopped], Stream]
 
-class TcpLine(KeptPort[SocketPort]):
-    """A `Line`."""
+
+class TcpLine(KeptPort[Stream]):
+    """A `Line`. `connect` makes the connection: plain, or `tls_port.connect`."""
 
     def __init__(
         self,
@@ -42,6 +44,7 @@ class TcpLine(KeptPort[SocketPort]):
         manners: Mapping[int, Manners],
         stopped: Stopped = never_stopped,
         tracer: Tracer | None = None,
+        connect: Connect = connect,
     ) -> None:
         resolver = Resolver(link, clock, stopped)
         super().__init__(lambda: connect(link, resolver, clock, stopped), clock, manners)
@@ -85,7 +88,7 @@ class TcpLine(KeptPort[SocketPort]):
         except PortError as error:
             return self._give_up(error)
 
-    def _exchange(self, port: SocketPort, request: ReadRequest) -> Done | None:
+    def _exchange(self, port: Stream, request: ReadRequest) -> Done | None:
         self._clock.sleep_until(self._ready_at)
         want, manners = expect(request), self.manners[request.device]
         timeout_ns = manners.timeout.timeout_ns
@@ -108,13 +111,13 @@ class TcpLine(KeptPort[SocketPort]):
         if isinstance(outcome, Values | DeviceException):
             self._idle = True
             manners.timeout.replied(outcome.latency_ns)
-        elif isinstance(outcome, NoReply):
+        elif not isinstance(outcome, BadFrame) or outcome.cause is BadCause.SHORT:
             manners.timeout.silent()
         self._ready_at = MonoNs(now + manners.turnaround_ns)
         return Done(outcome, now, 0 if isinstance(outcome, NoReply) else now - start)
 
     def _await(
-        self, port: SocketPort, request: ReadRequest, start: MonoNs, timeout_ns: int
+        self, port: Stream, request: ReadRequest, start: MonoNs, timeout_ns: int
     ) -> tuple[Outcome, bytes] | None:
         """(outcome, its bytes); None when the agent is stopping."""
         while True:
@@ -130,7 +133,9 @@ class TcpLine(KeptPort[SocketPort]):
                 return answer
             now = self._clock.mono_ns()
             if now >= start + timeout_ns:
-                return NoReply(), b""
+                # A part of a frame stays in the buffer: the stream goes on behind it.
+                part = self._buffer
+                return (BadFrame(BadCause.SHORT, len(part)) if part else NoReply()), part
             if self._stopped():
                 return None
             data = port.read(MonoNs(min(start + timeout_ns, now + SLICE_NS)))

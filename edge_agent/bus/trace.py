@@ -32,6 +32,8 @@ class Frame:
     gap_chars: float
     """The same in characters of this line; 0 where it has no baud."""
     verdict: str
+    is_text: bool = False
+    """Modbus ASCII: shown as the characters it is."""
 
 
 Trace = Callable[[Frame], None]
@@ -45,12 +47,17 @@ def render(frame: Frame, since: MonoNs) -> str:
     if frame.gap_chars:
         gap += f" {frame.gap_chars:7.1f} ch"
     when = f"{clock} {(frame.mono_ns - since) / 1e9:+10.4f} s  gap {gap}"
-    data = f" {hex_bytes(frame.data)}" if frame.data else ""
+    data = f" {text(frame.data) if frame.is_text else hex_bytes(frame.data)}" if frame.data else ""
     return f"{when}  {frame.direction}{data}  [{frame.verdict}]"
 
 
 def hex_bytes(data: bytes) -> str:
     return data.hex(" ")
+
+
+def text(data: bytes) -> str:
+    """Characters of Modbus ASCII; whatever is none of them stands as \\xNN."""
+    return ascii(data.decode("latin-1"))[1:-1]
 
 
 def describe_request(request: ReadRequest) -> str:

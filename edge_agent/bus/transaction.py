@@ -90,7 +90,7 @@ class Transaction:
         than its own length after `start`; a port that took longer to accept it ended later."""
         wire = self._timing.wire_ns(len(self._want.request))
         self._tx_end = MonoNs(max(now, start + wire))
-        self._deadline = MonoNs(self._tx_end + self._timeout_ns)
+        self._deadline = MonoNs(self._tx_end + self._timeout_ns + self._timing.held_ns(self._want.length))
 
     def receive(self, data: bytes, now: MonoNs) -> None:
         """Bytes were heard; `now` is not before the last of them."""

@@ -285,6 +285,8 @@ class BusWorker:
         if device.view.note(outcome, self._out.wall(now)):
             self._report_at = now
         if isinstance(outcome, PortDown):
+            # What was asked may still be answered, to whoever opens the port next.
+            device.debts.note(job.request, outcome, now)
             self._back_off(now)
             if not job.probe:
                 self._out.block(job.request, outcome, now)

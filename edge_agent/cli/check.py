@@ -97,12 +97,13 @@ def lines(summary: dict[str, Any]) -> list[str]:
 
 def _bus(forecast: Forecast) -> dict[str, Any]:
     from edge_agent.bus import by_id
+    from edge_agent.bus.report import describe_port
     from edge_agent.model import SerialLink
 
     bus = forecast.bus
     return {
         "name": bus.name,
-        "port": bus.link.path if isinstance(bus.link, SerialLink) else f"{bus.link.host}:{bus.link.port}",
+        "port": describe_port(bus),
         "by_id": by_id.better_name(bus.link.path) if isinstance(bus.link, SerialLink) else "",
         "devices": len(bus.devices),
         "points": sum(len(device.points) for device in bus.devices),

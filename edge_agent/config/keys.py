@@ -23,7 +23,7 @@ from edge_agent.config.readers import (
     text,
 )
 from edge_agent.config.schema import Key, Place, Refusal, Table, kind, read_table
-from edge_agent.model import AlarmInput, Rs485, Send, Severity
+from edge_agent.model import AlarmInput, Framing, Rs485, Send, Severity
 
 _PASSWORD = 'put the password alone into a file that only the agent may read: password_file = "/etc/..."'
 _FORMAT = 'write format = "8E1": data bits, parity, stop bits'
@@ -96,8 +96,14 @@ BUS = Table(
     {
         "serial": Key(absolute_path),
         "tcp": Key(notation(lambda value: values.host_and_port(value, 502))),
+        "tls": Key(notation(lambda value: values.host_and_port(value, 802))),
+        "framing": Key(enumerated(Framing)),
         "baud": Key(integer(300, 4_000_000)),
-        "format": Key(notation(values.character_format)),
+        "format": Key(notation(values.any_character_format)),
+        "ca": Key(absolute_path),
+        "cert": Key(absolute_path),
+        "key": Key(absolute_path),
+        "server_name": Key(pattern("[A-Za-z0-9:][A-Za-z0-9._:-]{0,252}", "is not a host name or an address")),
         "timeout": Key(duration("10ms", "60s"), "500ms"),
         "max_load": Key(number(0.01, 1.0), 0.9),
         "retries": Key(integer(0, 5), 1),
@@ -108,7 +114,7 @@ BUS = Table(
         **WRITE_HINTS,
         "parity": _FORMAT,
         "stop*": _FORMAT,
-        "port": "write serial or tcp",
+        "port": "write serial, tcp or tls",
     },
 )
 

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from edge_agent.config import alarms, broker, identity, keys, toml
+from edge_agent.config import alarms, broker, identity, keys, links, toml
 from edge_agent.config.pointkeys import WRITE_HINTS
 from edge_agent.config.readers import named_tables
 from edge_agent.config.schema import Key, Place, Report, Table, read_table
 from edge_agent.config.tree import Config, DeviceConfig, QuirksSpec, Values
-from edge_agent.model import NS, BusDef, Parity, Send, SerialLink, SpoolDef, TcpLink, UplinkDef
+from edge_agent.model import NS, BusDef, Framing, Send, SerialLink, SpoolDef, TcpLink, UplinkDef
 
 NO_UNIT = -1
 """Stands for a unit id that could not be read."""
@@ -77,14 +77,8 @@ def read(
 
 def _bus(place: Place, name: str, raw: Mapping[str, Any]) -> BusDef | None:
     given = read_table(place, raw, keys.BUS)
-    if "serial" in raw and "tcp" in raw:
-        (place / "tcp").refuse("stands beside serial", "a bus is one serial port or one TCP address")
-    elif "serial" not in raw and "tcp" not in raw:
-        place.refuse("has neither serial nor tcp", 'for example serial = "/dev/ttyUSB0"')
-    for key in ("baud", "format", "rs485"):
-        if "tcp" in raw and "serial" not in raw and key in raw:
-            (place / key).refuse("is for serial ports only", "set it in the gateway; leave it out here")
-    if given["serial"] is None and given["tcp"] is None:
+    links.check(place, raw, given)
+    if given["serial"] is None and given["tcp"] is None and given["tls"] is None:
         return None
     return BusDef(
         name=name,
@@ -98,9 +92,9 @@ def _bus(place: Place, name: str, raw: Mapping[str, Any]) -> BusDef | None:
 
 def _link(given: Values) -> SerialLink | TcpLink:
     if given["serial"] is None:
-        host, port = given["tcp"]
-        return TcpLink(host=host, port=port)
-    data_bits, parity, stop_bits = given["format"] or (8, Parity.NONE, 1)
+        return links.over_network(given)
+    framing = given["framing"] or Framing.RTU
+    data_bits, parity, stop_bits = given["format"] or links.USUAL_FORMAT[framing]
     return SerialLink(
         path=given["serial"],
         baud=given["baud"] or 19200,
@@ -108,6 +102,7 @@ def _link(given: Values) -> SerialLink | TcpLink:
         parity=parity,
         stop_bits=stop_bits,
         rs485=given["rs485"],
+        framing=framing,
     )
 
 
@@ -218,12 +213,10 @@ def _expanded(tables: Iterable[tuple[DeviceConfig, ...]]) -> list[DeviceConfig]:
 def _check_ports(place: Place, buses: Iterable[BusDef]) -> None:
     users: dict[str, str] = {}
     for bus in buses:
-        if not isinstance(bus.link, SerialLink):
-            continue
-        other = users.setdefault(bus.link.path, bus.name)
-        if other != bus.name:
-            (place / bus.name / "serial").refuse(
-                f"is the port of bus {other} too", "one bus per port: put the devices on one", bus.link.path
+        key, line = links.line_of(bus.link)
+        if line and (other := users.setdefault(line, bus.name)) != bus.name:
+            (place / bus.name / key).refuse(
+                f"is the port of bus {other} too", "one bus per port: put the devices on one", line
             )
 
 

@@ -21,6 +21,8 @@ _SIZE = re.compile(r"([0-9]{1,9})(B|KB|MB|GB|TB|KiB|MiB|GiB|TiB)", re.ASCII)
 _UNIT_RANGE = re.compile(r"([0-9]{1,3})(?:-([0-9]{1,3}))?", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,252}[A-Za-z0-9])?", re.ASCII)
 
+SEVEN_BITS = "has 7 data bits; Modbus RTU needs 8"
+
 
 def duration_ns(text: str) -> int:
     """`"500ms"` to nanoseconds. Units us, ms, s, m, h, d; a decimal fraction is allowed."""
@@ -49,11 +51,17 @@ def size_bytes(text: str) -> int:
 
 
 def character_format(text: str) -> tuple[int, Parity, int]:
-    """`"8N1"` to data bits, parity and stop bits."""
+    """`"8N1"` to data bits, parity and stop bits, as Modbus RTU allows them."""
+    data_bits, parity, stop_bits = any_character_format(text)
+    if data_bits == 7:
+        raise ValueError(SEVEN_BITS)
+    return data_bits, parity, stop_bits
+
+
+def any_character_format(text: str) -> tuple[int, Parity, int]:
+    """`"7E1"` or `"8N1"` to data bits, parity and stop bits."""
     if len(text) != 3 or text[0] not in "78" or text[1] not in "NEO" or text[2] not in "12":
         raise ValueError('is not a character format such as "8N1", "8E1" or "8N2"')
-    if text[0] == "7":
-        raise ValueError("has 7 data bits; Modbus RTU needs 8")
     return int(text[0]), Parity(text[1]), int(text[2])
 
 

@@ -157,6 +157,13 @@ class DeviceDef:
     points: tuple[PointDef, ...] = ()
 
 
+class Framing(StrEnum):
+    """How messages are told apart in a stream of bytes."""
+
+    RTU = "rtu"
+    ASCII = "ascii"
+
+
 class Parity(Enum):
     NONE = "N"
     EVEN = "E"
@@ -186,6 +193,7 @@ class SerialLink:
     stop_bits: int = 1
     rs485: Rs485 | None = None
     """None: the driver's own setting is left as it is."""
+    framing: Framing = Framing.RTU
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,9 +205,32 @@ class TcpLink:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceServerLink(TcpLink):
+    """A serial device server: it carries the bytes of a serial line over TCP, unchanged."""
+
+    framing: Framing = Framing.RTU
+    baud: int | None = None
+    """Of the line behind it; None: not said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsLink(TcpLink):
+    """Modbus/TCP Security: Modbus TCP in TLS. Paths of PEM files; empty: none."""
+
+    port: int = 802
+    ca: str
+    """Whose certificates are accepted, and no others."""
+    cert: str = ""
+    key: str = ""
+    server_name: str = ""
+    """What the device's certificate is made out to; empty: the host."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BusDef:
     name: str
     link: SerialLink | TcpLink
+    """A TcpLink may be one of its kinds: DeviceServerLink, TlsLink."""
     timeout_ns: int = 500_000_000
     """End of the request to the first byte of the reply; adapts downward."""
     max_load: float = 0.9

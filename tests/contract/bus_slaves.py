@@ -1,7 +1,7 @@
-"""Slaves that behave by unit id, on a pseudo-terminal, on a TCP socket and in virtual time.
+"""Slaves that behave by unit id, on a pseudo-terminal, on a TCP socket, inside TLS.
 
-Unit 1 answers with register values that tell their address (address * 3 + 1), bits that are set at
-every third address; 2 answers exception 2; 3 is silent; 4 answers as unit 104; 5 answers half a frame.
+Unit 1 answers with register values that tell their address; 2 answers exception 2; 3 is silent; 4
+answers as unit 104; 5 answers half a frame; 6 to 9 are in `framings`.
 """
 
 from __future__ import annotations
@@ -10,59 +10,86 @@ import contextlib
 import os
 import select
 import socket
+import ssl
 import threading
+import time
 import tty
+from functools import partial
 
-from edge_agent.bus.frames import with_crc
+from tests.contract.framings import (
+    BREAKS_OFF,
+    MBAP,
+    REFUSING,
+    RTU,
+    SILENT,
+    WRONG_UNIT,
+    Framing,
+    answer,
+    data_for,
+)
 
-REFUSING, SILENT, WRONG_UNIT, BREAKS_OFF = 2, 3, 4, 5
+__all__ = [
+    "BREAKS_OFF",
+    "REFUSING",
+    "SILENT",
+    "WRONG_UNIT",
+    "Bridge",
+    "PtySlave",
+    "TcpSlave",
+    "data_for",
+    "rtu_reply",
+    "tcp_reply",
+]
 
-
-def data_for(function: int, address: int, count: int) -> bytes:
-    if function in (1, 2):
-        packed = bytearray((count + 7) // 8)
-        for number in range(count):
-            if (address + number) % 3 == 0:
-                packed[number // 8] |= 1 << number % 8
-        return bytes(packed)
-    return b"".join(((address + i) * 3 + 1 & 0xFFFF).to_bytes(2, "big") for i in range(count))
-
-
-def pdu_for(pdu: bytes) -> bytes:
-    data = data_for(pdu[0], int.from_bytes(pdu[1:3], "big"), int.from_bytes(pdu[3:5], "big"))
-    return bytes((pdu[0], len(data))) + data
-
-
-def rtu_reply(request: bytes) -> bytes:
-    """What the slave with this request's unit id puts on the line."""
-    unit, pdu = request[0], request[1:-2]
-    if unit == SILENT:
-        return b""
-    if unit == REFUSING:
-        return with_crc(bytes((unit, pdu[0] | 0x80, 2)))
-    if unit == WRONG_UNIT:
-        return with_crc(bytes((unit + 100,)) + pdu_for(pdu))
-    whole = with_crc(bytes((unit,)) + pdu_for(pdu))
-    return whole[: len(whole) // 2] if unit == BREAKS_OFF else whole
+rtu_reply = partial(answer, RTU)
+tcp_reply = partial(answer, MBAP)
 
 
-def tcp_reply(request: bytes) -> bytes:
-    header, unit, pdu = request[:4], request[6], request[7:]
-    if unit == SILENT:
-        return b""
-    answer = bytes((pdu[0] | 0x80, 2)) if unit == REFUSING else pdu_for(pdu)
-    if unit == WRONG_UNIT:
-        unit += 100
-    whole = header + (1 + len(answer)).to_bytes(2, "big") + bytes((unit,)) + answer
-    return whole[: len(whole) // 2] if request[6] == BREAKS_OFF else whole
+class Slave:
+    """What slaves on a pseudo-terminal and on a socket do alike. `reply` may be replaced."""
 
-
-class PtySlave:
-    """On the far end of a pseudo-terminal; `path` is the port. `reply` may be replaced."""
-
-    def __init__(self, reply=rtu_reply) -> None:
-        self.reply = reply
+    def __init__(self, reply, framing: Framing) -> None:
+        self.reply = reply or partial(answer, framing)
+        self.framing = framing
         self.requests: list[bytes] = []
+        self.dribbles = False
+        """Every byte by itself."""
+        self._held: bytes | None = None
+
+    def hold(self) -> None:
+        """Keep the next reply back until `release`."""
+        self._held = b""
+
+    def release(self) -> None:
+        held, self._held = self._held, None
+        self.say(held or b"")
+
+    def hear(self, heard: bytes) -> bytes:
+        """Answer what is whole of `heard`; what is left."""
+        while True:
+            request, heard = self.framing.split(heard)
+            if not request:
+                return heard
+            self.requests.append(request)
+            reply = self.reply(request)
+            if self._held == b"":
+                self._held = reply
+            elif self.dribbles:
+                for at in range(len(reply)):
+                    self.say(reply[at : at + 1])
+                    time.sleep(0.0005)
+            else:
+                self.say(reply)
+
+    def say(self, data: bytes) -> None:
+        raise NotImplementedError
+
+
+class PtySlave(Slave):
+    """On the far end of a pseudo-terminal; `path` is the port."""
+
+    def __init__(self, reply=None, framing: Framing = RTU) -> None:
+        super().__init__(reply, framing)
         self._master, slave = os.openpty()
         tty.setraw(slave)
         self.path = os.ttyname(slave)
@@ -78,11 +105,7 @@ class PtySlave:
             ready, _, _ = select.select([self._master, self._wake], [], [])
             if self._wake in ready:
                 return
-            heard += os.read(self._master, 4096)
-            while len(heard) >= 8:
-                request, heard = heard[:8], heard[8:]
-                self.requests.append(request)
-                self.say(self.reply(request))
+            heard = self.hear(heard + os.read(self._master, 4096))
 
     def say(self, data: bytes) -> None:
         if data:
@@ -101,15 +124,18 @@ class PtySlave:
     close = unplug
 
 
-class TcpSlave:
-    """Modbus TCP on loopback, one connection after the other."""
+class TcpSlave(Slave):
+    """On loopback, one connection after the other; with `tls` inside TLS."""
 
-    def __init__(self, reply=tcp_reply, port: int = 0) -> None:
-        self.reply = reply
-        self.requests: list[bytes] = []
+    def __init__(
+        self, reply=None, port: int = 0, framing: Framing = MBAP, tls: ssl.SSLContext | None = None
+    ) -> None:
+        super().__init__(reply, framing)
+        self._tls = tls
         self._listener = socket.create_server(("127.0.0.1", port))
         self.port = self._listener.getsockname()[1]
         self._connection: socket.socket | None = None
+        self.connected = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
@@ -119,17 +145,27 @@ class TcpSlave:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # Kept as it is, so that a close in the middle of a handshake ends that too.
             self._connection = connection
-            with connection:
-                self._talk(connection)
+            with connection, contextlib.suppress(OSError):
+                if self._tls is None:
+                    self._talk(connection)
+                else:
+                    with self._tls.wrap_socket(connection, server_side=True) as secured:
+                        self._talk(secured)
 
     def _talk(self, connection: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := connection.recv(4096):
-                while len(data) >= 12:
-                    request, data = data[:12], data[12:]
-                    self.requests.append(request)
-                    connection.sendall(self.reply(request))
+        self._connection = connection
+        self.connected.set()
+        heard = b""
+        while data := connection.recv(4096):
+            heard = self.hear(heard + data)
+
+    def say(self, data: bytes) -> None:
+        if data:
+            assert self._connection is not None
+            self._connection.sendall(data)
 
     def hang_up(self) -> None:
         """Close the connection, go on listening."""

@@ -1,4 +1,6 @@
-"""A pymodbus server in a process of its own: `rtu PATH` or `tcp PORT`. Says READY when it listens.
+"""A pymodbus server in a process of its own. Says READY when it listens.
+
+`rtu PATH`, `ascii PATH` on a serial port; `tcp PORT`, `rtu_tcp PORT`, `ascii_tcp PORT`; `tls PORT CERT KEY`.
 
 Unit 1: holding and input registers 0-15 hold `WORDS` (input: each plus one), bits 0-19 as `BITS`.
 """
@@ -6,10 +8,11 @@ Unit 1: holding and input registers 0-15 hold `WORDS` (input: each plus one), bi
 from __future__ import annotations
 
 import asyncio
+import ssl
 import sys
 
 from pymodbus import FramerType
-from pymodbus.server import ModbusSerialServer, ModbusTcpServer
+from pymodbus.server import ModbusSerialServer, ModbusTcpServer, ModbusTlsServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 WORDS = [0x4148, 0xF5C3, 0xFFFE, 0x1234, 0x0000, 0x0001, 0xFFFF, 0x8000,
@@ -24,16 +27,24 @@ def device() -> SimDevice:
     return SimDevice(1, simdata=([bits], [bits], [holding], [inputs]))
 
 
-async def serve(kind: str, where: str) -> None:
+FRAMERS = {"ascii": FramerType.ASCII, "rtu": FramerType.RTU, "tcp": FramerType.SOCKET}
+
+
+async def serve(kind: str, where: str, *files: str) -> None:
     server: ModbusSerialServer | ModbusTcpServer
-    if kind == "rtu":
-        server = ModbusSerialServer(device(), port=where, framer=FramerType.RTU, baudrate=115200)
+    framer = FRAMERS.get(kind.removesuffix("_tcp"))
+    if kind in ("rtu", "ascii"):
+        server = ModbusSerialServer(device(), port=where, framer=framer, baudrate=115200)
+    elif kind == "tls":
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*files)
+        server = ModbusTlsServer(device(), address=("127.0.0.1", int(where)), sslctx=context)
     else:
-        server = ModbusTcpServer(device(), address=("127.0.0.1", int(where)))
+        server = ModbusTcpServer(device(), address=("127.0.0.1", int(where)), framer=framer)
     await server.serve_forever(background=True)
     print("READY", flush=True)
     await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(*sys.argv[1:3]))
+    asyncio.run(serve(*sys.argv[1:]))

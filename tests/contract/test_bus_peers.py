@@ -17,8 +17,21 @@ from edge_agent.bus.manners import AdaptiveTimeout, Manners
 from edge_agent.bus.outcomes import DeviceException, ReadRequest, Values
 from edge_agent.cli._typed import value_of
 from edge_agent.clock import SystemClock
-from edge_agent.model import NS, Area, BusDef, MonoNs, Order, PointType, SerialLink, TcpLink
+from edge_agent.model import (
+    NS,
+    Area,
+    BusDef,
+    DeviceServerLink,
+    Framing,
+    MonoNs,
+    Order,
+    PointType,
+    SerialLink,
+    TcpLink,
+    TlsLink,
+)
 from tests.contract.bus_slaves import Bridge
+from tests.contract.certificates import Authority
 from tests.contract.pymodbus_server import BITS, WORDS
 
 HERE = Path(__file__).parent
@@ -38,15 +51,17 @@ def _free_port() -> int:
         return listener.getsockname()[1]
 
 
-def _serve(command: list[str], kind: str) -> Iterator[Line]:
-    bridge = Bridge() if kind == "rtu" else None
+def _serve(command: list[str], kind: str, authority: Authority | None = None) -> Iterator[Line]:
+    bridge = Bridge() if kind in ("rtu", "ascii") else None
     port = _free_port()
+    pair = authority.issue("server") if authority else None
+    files = [str(pair.cert), str(pair.key)] if pair else []
     where = bridge.theirs if bridge else str(port)
-    server = subprocess.Popen([*command, kind, where], stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen([*command, kind, where, *files], stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
     try:
         assert server.stdout.readline() == "READY\n"
-        link = SerialLink(path=bridge.ours, baud=115200) if bridge else TcpLink(host="127.0.0.1", port=port)
+        link = _link(kind, bridge.ours if bridge else "", port, str(authority.ca) if authority else "")
         line = make_line(
             BusDef(name="b", link=link), {0: Manners(timeout=AdaptiveTimeout(5 * NS))}, SystemClock()
         )
@@ -60,9 +75,20 @@ def _serve(command: list[str], kind: str) -> Iterator[Line]:
             bridge.close()
 
 
-@pytest.fixture(params=["rtu", "tcp"])
-def pymodbus(request) -> Iterator[Line]:
-    yield from _serve([sys.executable, str(HERE / "pymodbus_server.py")], request.param)
+def _link(kind: str, path: str, port: int, ca: str) -> SerialLink | TcpLink:
+    if path:
+        return SerialLink(path=path, baud=115200, framing=Framing(kind))
+    if kind == "tls":
+        return TlsLink(host="127.0.0.1", port=port, ca=ca)
+    if kind == "tcp":
+        return TcpLink(host="127.0.0.1", port=port)
+    return DeviceServerLink(host="127.0.0.1", port=port, framing=Framing(kind.removesuffix("_tcp")))
+
+
+@pytest.fixture(params=["rtu", "ascii", "tcp", "rtu_tcp", "ascii_tcp", "tls"])
+def pymodbus(request, tmp_path) -> Iterator[Line]:
+    authority = Authority(tmp_path) if request.param == "tls" else None
+    yield from _serve([sys.executable, str(HERE / "pymodbus_server.py")], request.param, authority)
 
 
 @pytest.fixture(params=["rtu", "tcp"])

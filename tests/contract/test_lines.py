@@ -1,142 +1,76 @@
-"""What every line must do, on the fakes, a pseudo-terminal and a TCP socket alike."""
+"""What every line must do, on the fakes, pseudo-terminals, TCP and TLS alike (`rigs`)."""
 
 from __future__ import annotations
 
+import random
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any
+from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
-from edge_agent import kernels
-from edge_agent.bus.fake import FakeLine, FakePort
-from edge_agent.bus.line import Line
+from edge_agent.bus.lines import make_line
 from edge_agent.bus.manners import AdaptiveTimeout, Manners
-from edge_agent.bus.outcomes import (
-    BadCause,
-    BadFrame,
-    DeviceException,
-    NoReply,
-    Outcome,
-    PortDown,
-    ReadRequest,
-    Values,
-)
-from edge_agent.bus.port import open_port
-from edge_agent.bus.serial_line import SerialLine
-from edge_agent.bus.talker import Talk, Talker
+from edge_agent.bus.outcomes import BadCause, BadFrame, DeviceException, NoReply, PortDown, Values
 from edge_agent.bus.tcp import TcpLine
-from edge_agent.bus.timing import rtu_timing
-from edge_agent.clock import Clock, FakeClock, SystemClock
+from edge_agent.clock import SystemClock
 from edge_agent.errors import PortError
-from edge_agent.model import NS, Area, MonoNs, SerialLink, TcpLink
-from tests.contract import bus_slaves
-from tests.contract.bus_slaves import REFUSING, SILENT, WRONG_UNIT, PtySlave, TcpSlave, data_for
-
-MS = 1_000_000
-
-
-def ask(unit: int, count: int = 4, address: int = 50, area: Area = Area.HOLDING) -> ReadRequest:
-    return ReadRequest(0, unit, area, address, count, (0,))
-
-
-@dataclass
-class Rig:
-    line: Line
-    clock: Clock
-    unplug: Callable[[], None]
-    plug: Callable[[], None]
-
-    def run(self, *plan: ReadRequest, within_ns: int = 60 * NS) -> list[Outcome]:
-        done = self.line.run(plan, MonoNs(self.clock.mono_ns() + within_ns))
-        assert all(a.mono_ns <= b.mono_ns for a, b in pairwise(done))
-        return [one.outcome for one in done]
+from edge_agent.model import NS, Area, BusDef, DeviceServerLink, MonoNs, TcpLink
+from tests.contract import rigs
+from tests.contract.bus_slaves import TcpSlave, tcp_reply
+from tests.contract.certificates import Authority
+from tests.contract.framings import (
+    BREAKS_OFF,
+    DAMAGED,
+    MBAP,
+    NOISY,
+    REFUSING,
+    RTU,
+    SILENT,
+    WRONG_COUNT,
+    WRONG_FUNCTION,
+    WRONG_UNIT,
+    answer,
+    data_for,
+)
+from tests.contract.rigs import Plant, Rig, ask, manners
 
 
-def _manners() -> dict[int, Manners]:
-    return {0: Manners(timeout=AdaptiveTimeout(150 * MS))}
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("ca"))
 
 
-@pytest.fixture(params=["fake_line", "fake_port", "pty", "compiled_pty", "tcp"])
-def rig(request, tmp_path) -> Iterator[Rig]:
-    maker: Any = globals()[f"_{request.param}"]
-    yield from maker(tmp_path)
+@pytest.fixture
+def plant(request, tmp_path) -> Plant:
+    return Plant(tmp_path, lambda: request.getfixturevalue("authority"))
 
 
-def _fake_line(_) -> Iterator[Rig]:
-    clock = FakeClock()
-
-    def answer(request: ReadRequest) -> Outcome:
-        match request.unit_id:
-            case bus_slaves.SILENT:
-                return NoReply()
-            case bus_slaves.REFUSING:
-                return DeviceException(2, MS)
-            case bus_slaves.WRONG_UNIT:
-                return BadFrame(BadCause.WRONG_UNIT, 13)
-        return Values(data_for(request.area.function, request.address, request.count), MS)
-
-    line = FakeLine(clock, answer, _manners())
-    gone = PortError("fake: gone", reason="lost", hint="plug it in")
-    yield Rig(line, clock, lambda: setattr(line, "broken", gone), lambda: setattr(line, "broken", None))
+def _on(*makers):
+    return pytest.fixture(params=[pytest.param(maker, id=maker.__name__) for maker in makers])
 
 
-def _fake_port(_) -> Iterator[Rig]:
-    clock = FakeClock()
-    timing = rtu_timing(SerialLink(path="x"))
-    plugged = [True]
-    gone = PortError("fake: gone", reason="lost", hint="plug it in")
-
-    def respond(request: bytes):
-        return [(5 * MS, bus_slaves.rtu_reply(request))] if plugged[0] else [(0, gone)]
-
-    def open_fake() -> FakePort:
-        if not plugged[0]:
-            raise gone
-        return FakePort(clock, respond, timing.char_ns)
-
-    line = SerialLine(open_fake, timing, clock, manners=_manners())
-    yield Rig(line, clock, lambda: plugged.__setitem__(0, False), lambda: plugged.__setitem__(0, True))
+@_on(*rigs.ALL)
+def rig(request, plant) -> Iterator[Rig]:
+    yield from request.param(plant)
 
 
-def _compiled_pty(tmp_path) -> Iterator[Rig]:
-    yield from _pty(tmp_path, kernels.load("native").talk)
+@_on(*rigs.WIRED)
+def wired(request, plant) -> Iterator[Rig]:
+    yield from request.param(plant)
 
 
-def _pty(tmp_path, talk: Talk | None = None) -> Iterator[Rig]:
-    clock = SystemClock()
-    path = tmp_path / "by-id"
-    slaves: list[PtySlave] = []
-
-    def plug() -> None:
-        slaves.append(PtySlave())
-        path.unlink(missing_ok=True)
-        path.symlink_to(slaves[-1].path)
-
-    def unplug() -> None:
-        slaves[-1].unplug()
-        path.unlink()
-
-    plug()
-    link = SerialLink(path=str(path), baud=115200)
-    timing = rtu_timing(link)
-    talker = Talker(talk, timing) if talk else None
-    line = SerialLine(lambda: open_port(link, clock), timing, clock, manners=_manners(), talker=talker)
-    yield Rig(line, clock, unplug, plug)
-    line.close()
-    slaves[-1].close()
+@_on(*rigs.CONNECTED)
+def connected(request, plant) -> Iterator[Rig]:
+    yield from request.param(plant)
 
 
-def _tcp(_) -> Iterator[Rig]:
-    clock = SystemClock()
-    slaves = [TcpSlave()]
-    port = slaves[0].port
-    line = TcpLine(TcpLink(host="127.0.0.1", port=port), clock, manners=_manners())
-    yield Rig(line, clock, lambda: slaves[-1].close(), lambda: slaves.append(TcpSlave(port=port)))
-    line.close()
-    slaves[-1].close()
+@_on(rigs.rtu_tcp, rigs.ascii_tcp)
+def device_server(request, plant) -> Iterator[Rig]:
+    yield from request.param(plant)
+
+
+# --- every line -----------------------------------------------------------------------------------
 
 
 def test_each_request_has_its_outcome_in_order(rig):
@@ -196,94 +130,199 @@ def test_a_port_that_goes_is_port_down_and_comes_back(rig):
     assert isinstance(rig.run(ask(1))[0], Values)
 
 
-# --- the serial line alone ------------------------------------------------------------------------
+# --- every line that has a wire -------------------------------------------------------------------
 
 
-def test_a_half_reply_is_a_short_frame():
-    for made in _fake_port(None):
-        made.line.open()
-        (outcome,) = made.run(ask(bus_slaves.BREAKS_OFF))
+def _is_good(rig: Rig, address: int = 700) -> bool:
+    return rig.read(ask(1, address=address)) == data_for(3, address, 4)
+
+
+def test_a_late_reply_is_not_taken_for_the_next_one(wired):
+    wired.line.open()
+    assert _is_good(wired)
+    wired.slave.hold()
+    assert wired.run(ask(1, address=50)) == [NoReply()]
+    wired.slave.release()
+    assert wired.read(ask(1, address=900)) == data_for(3, 900, 4)
+    assert wired.line.counts.late_replies == 1
+    assert wired.line.counts.discarded_bytes > 0
+
+
+def test_a_late_reply_that_comes_in_the_middle_of_the_wait_is_not_taken_for_another_units(wired):
+    wired.line.open()
+    wired.slave.hold()
+    assert wired.run(ask(1, address=50)) == [NoReply()]
+    late = wired.slave._held
+    wired.slave.release()
+    wired.slave.reply = lambda request: late + answer(wired.slave.framing, request)
+    # The same bytes in front of another unit's reply: a second master, or a gateway that repeats itself.
+    assert wired.read(ask(11, address=900)) == data_for(3, 900, 4)
+
+
+def test_half_a_reply_is_a_short_frame(wired):
+    wired.line.open()
+    (outcome,) = wired.run(ask(BREAKS_OFF))
+    assert isinstance(outcome, BadFrame)
+    assert outcome.cause is BadCause.SHORT
+    assert outcome.heard > 0
+
+
+def test_a_reply_that_comes_byte_by_byte_is_whole(wired):
+    wired.line.open()
+    wired.slave.dribbles = True
+    for area in Area:
+        assert wired.read(ask(1, 9, 30, area)) == data_for(area.function, 30, 9)
+    assert isinstance(wired.run(ask(REFUSING))[0], DeviceException)
+
+
+@pytest.mark.parametrize(
+    ("unit", "cause"), [(WRONG_FUNCTION, BadCause.WRONG_FUNCTION), (WRONG_COUNT, BadCause.WRONG_COUNT)]
+)
+def test_a_sound_frame_that_answers_something_else_is_a_bad_one(wired, unit, cause):
+    wired.line.open()
+    (outcome,) = wired.run(ask(unit))
+    assert isinstance(outcome, BadFrame)
+    assert outcome.cause is cause
+    assert _is_good(wired)
+
+
+def test_a_damaged_reply_is_a_bad_frame_where_the_framing_has_a_check(wired):
+    wired.line.open()
+    if wired.slave.framing.is_checked:
+        (outcome,) = wired.run(ask(DAMAGED, 9))
         assert isinstance(outcome, BadFrame)
-        assert outcome.cause is BadCause.SHORT
+        assert outcome.cause is BadCause.CRC
+    assert _is_good(wired)
 
 
-# --- TCP alone --------------------------------------------------------------------------------------
+def test_noise_in_front_of_a_reply_costs_no_more_than_that_reply(wired):
+    wired.line.open()
+    for address in (50, 900):
+        (outcome,) = wired.run(ask(NOISY, address=address))
+        if wired.slave.framing.is_checked:
+            assert isinstance(outcome, Values)
+        if isinstance(outcome, Values):
+            assert outcome.data == data_for(3, address, 4)
+        assert _is_good(wired)
 
 
-@pytest.fixture
-def tcp_slave() -> Iterator[TcpSlave]:
-    slave = TcpSlave()
-    yield slave
-    slave.close()
+def test_garbage_is_never_a_value_and_a_read_soon_after_it_is_good(wired, seed):
+    wired.line.open()
+    chance = random.Random(seed)
+    framing = wired.slave.framing
+    for _ in range(6):
+        junk = chance.randbytes(chance.randrange(1, 40))
+        wired.slave.reply = lambda request, junk=junk: junk
+        (outcome,) = wired.run(ask(1))
+        assert isinstance(outcome, BadFrame), junk
+        wired.slave.reply = partial(answer, framing)
+        assert any(_is_value(outcome) for outcome in wired.run(ask(1), ask(1))), junk
 
 
-@pytest.fixture
-def tcp_line(tcp_slave) -> Iterator[TcpLine]:
-    line = TcpLine(TcpLink(host="127.0.0.1", port=tcp_slave.port), SystemClock(), manners=_manners())
-    line.open()
-    yield line
-    line.close()
+def _is_value(outcome) -> bool:
+    return isinstance(outcome, Values) and outcome.data == data_for(3, 50, 4)
 
 
-def _later() -> MonoNs:
-    return MonoNs(SystemClock().mono_ns() + 60 * NS)
+# --- every connection -----------------------------------------------------------------------------
 
 
-def test_a_late_tcp_reply_is_discarded_by_its_transaction_id(tcp_slave, tcp_line):
-    held: list[bytes] = []
-
-    def late(request: bytes) -> bytes:
-        if not held:
-            held.append(bus_slaves.tcp_reply(request))
-            return b""
-        return held[0] + bus_slaves.tcp_reply(request)
-
-    tcp_slave.reply = late
-    first, second = tcp_line.run([ask(1, address=50), ask(1, address=900)], _later())
-    assert first.outcome == NoReply()
-    assert isinstance(second.outcome, Values)
-    assert second.outcome.data == data_for(3, 900, 4)
-    assert tcp_line.counts.late_replies == 1
-
-
-def test_a_connection_closed_while_idle_is_opened_again_unnoticed(tcp_slave, tcp_line):
-    assert isinstance(tcp_line.run([ask(1)], _later())[0].outcome, Values)
+def test_a_connection_closed_while_idle_is_made_again_unnoticed(connected):
+    connected.line.open()
+    assert _is_good(connected)
     for _ in range(3):
-        tcp_slave.hang_up()
-        assert isinstance(tcp_line.run([ask(1)], _later())[0].outcome, Values)
+        connected.slave.hang_up()
+        assert _is_good(connected)
+    assert connected.line.counts.opened == 4
 
 
-@pytest.mark.parametrize("junk", [b"HTTP/1.1 400 Bad Request\r\n\r\n", bytes(300), b"\xff" * 12])
-def test_bytes_that_are_no_modbus_tcp_are_a_bad_frame_and_the_next_read_is_good(tcp_slave, tcp_line, junk):
-    answers = [junk]
-    tcp_slave.reply = lambda request: answers.pop() if answers else bus_slaves.tcp_reply(request)
-    first, second = tcp_line.run([ask(1), ask(1)], _later())
-    assert isinstance(first.outcome, BadFrame)
-    assert isinstance(second.outcome, Values)
+def test_a_connection_closed_within_a_reply_gives_no_value_of_another_request(connected):
+    connected.line.open()
+    framing = connected.slave.framing
+
+    def cut(request: bytes) -> bytes:
+        connected.slave.reply = partial(answer, framing)
+        connected.slave.say(answer(framing, request)[:6])
+        connected.slave.hang_up()
+        return b""
+
+    for address in (50, 60, 70):
+        connected.slave.reply = cut
+        (outcome,) = connected.run(ask(1, address=address))
+        # Modbus TCP may ask once more; a device server's line may still have the reply to give.
+        assert isinstance(outcome, PortDown) or outcome.data == data_for(3, address, 4)
+        if not connected.line.is_open:
+            connected.line.open()
+        assert _is_good(connected)
 
 
-def test_a_refused_connection_says_so():
-    slave = TcpSlave()
-    slave.close()
-    line = TcpLine(TcpLink(host="127.0.0.1", port=slave.port), SystemClock(), manners={})
-    with pytest.raises(PortError) as error:
-        line.open()
-    assert error.value.reason == "refused"
+def test_a_reply_owed_to_a_lost_connection_is_not_taken_from_the_next_one(device_server):
+    """The line behind a device server does not notice that a connection was lost."""
+    rig = device_server
+    rig.line.open()
+    assert _is_good(rig)
+
+    def cut_off(request: bytes) -> bytes:
+        rig.slave.hang_up()
+        return answer(rig.slave.framing, request)
+
+    rig.slave.hold()
+    rig.slave.reply = cut_off
+    assert rig.run(ask(1, address=50)) == [PortDown("lost")]
+    rig.slave.reply = partial(answer, rig.slave.framing)
+    rig.slave.connected.clear()
+    rig.line.open()
+    assert rig.slave.connected.wait(10)
+    rig.slave.release()
+    assert rig.read(ask(1, address=900)) == data_for(3, 900, 4)
+    assert rig.line.counts.late_replies == 1
 
 
-def test_a_stop_ends_a_long_timeout_at_once(tcp_slave, tcp_line):
+@pytest.mark.parametrize(
+    ("framing", "kind"), [(MBAP, TcpLink), (RTU, DeviceServerLink)], ids=["tcp", "device_server"]
+)
+def test_a_stop_ends_a_long_timeout_at_once(framing, kind):
+    slave = TcpSlave(framing=framing)
     stop = threading.Event()
-    line = TcpLine(
-        TcpLink(host="127.0.0.1", port=tcp_slave.port),
-        SystemClock(),
-        manners={0: Manners(timeout=AdaptiveTimeout(10 * NS))},
-        stopped=stop.is_set,
-    )
-    tcp_line.close()
+    link = kind(host="127.0.0.1", port=slave.port)
+    patient = {0: Manners(timeout=AdaptiveTimeout(10 * NS))}
+    line = make_line(BusDef(name="b", link=link), patient, SystemClock(), stop.is_set)
     line.open()
     timer = threading.Timer(0.05, stop.set)
     timer.start()
     # Waiting the ten seconds out would have brought an outcome.
     assert line.run([ask(SILENT), ask(1)], _later()) == []
     line.close()
+    slave.close()
     timer.join()
+
+
+@pytest.mark.parametrize("kind", [TcpLink, DeviceServerLink])
+def test_a_refused_connection_says_so(kind):
+    slave = TcpSlave()
+    slave.close()
+    link = kind(host="127.0.0.1", port=slave.port)
+    with pytest.raises(PortError) as error:
+        make_line(BusDef(name="b", link=link), {}, SystemClock()).open()
+    assert error.value.reason == "refused"
+    assert error.value.hint
+
+
+def _later() -> MonoNs:
+    return MonoNs(SystemClock().mono_ns() + 60 * NS)
+
+
+# --- Modbus TCP alone -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("junk", [b"HTTP/1.1 400 Bad Request\r\n\r\n", bytes(300), b"\xff" * 12])
+def test_bytes_that_are_no_modbus_tcp_are_a_bad_frame_and_the_next_read_is_good(junk):
+    slave = TcpSlave()
+    line = TcpLine(TcpLink(host="127.0.0.1", port=slave.port), SystemClock(), manners=manners())
+    line.open()
+    answers = [junk]
+    slave.reply = lambda request: answers.pop() if answers else tcp_reply(request)
+    first, second = line.run([ask(1), ask(1)], _later())
+    assert isinstance(first.outcome, BadFrame)
+    assert isinstance(second.outcome, Values)
+    line.close()
+    slave.close()

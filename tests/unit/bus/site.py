@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter as Multiset
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from edge_agent.bus.fake import FakeLine, FakePort
 from edge_agent.bus.outcomes import Block, BusEvent, Outcome, ReadRequest, Skipped, Values
+from edge_agent.bus.port import Port
 from edge_agent.bus.serial_line import SerialLine
 from edge_agent.bus.timing import bus_timing
 from edge_agent.bus.worker import BusWorker
@@ -30,6 +32,13 @@ def device(name: str = "d", unit: int = 1, points: int = 3, poll_ms: int = 1000,
     )
 
 
+def scattered(name: str, unit: int, points: int, poll_ms: int, **quirks: Any) -> DeviceDef:
+    """Points ten addresses apart, each read by itself: requests of one length for different values."""
+    whole = device(name, unit, points, poll_ms, max_gap_words=0, **quirks)
+    apart = (replace(point, address=100 + 10 * i) for i, point in enumerate(whole.points))
+    return replace(whole, points=tuple(apart))
+
+
 def site(*devices: DeviceDef, **bus: Any) -> Site:
     bus.setdefault("link", SerialLink(path="/dev/fake"))
     return Site(
@@ -48,8 +57,20 @@ def good(request: ReadRequest) -> Outcome:
     return Values(bytes(size), 5 * MS)
 
 
+class InTurn:
+    """A device answers one request after the other: no reply overtakes the one before it."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def delay_ns(self, now: int, wanted_ns: int) -> int:
+        """From `now` to the reply that would take `wanted_ns` by itself."""
+        self._last = max(now + wanted_ns, self._last + 20 * MS)
+        return self._last - now
+
+
 class Rig:
-    """A worker with a fake line (`answer`) or a fake port (`respond`)."""
+    """A worker with a fake line (`answer`) or a fake port (`respond`), bare or inside another (`wrap`)."""
 
     def __init__(
         self,
@@ -58,6 +79,8 @@ class Rig:
         *,
         respond: Any = None,
         cost_ms: float = 10,
+        kind: type[SerialLine] = SerialLine,
+        wrap: Callable[[Port], Port] = lambda port: port,
     ) -> None:
         self.clock = FakeClock()
         self.start = self.clock.mono_ns()
@@ -68,7 +91,7 @@ class Rig:
         if respond is not None:
             timing = bus_timing(where.buses[0])
             self.port = FakePort(self.clock, respond, timing.char_ns)
-            line = SerialLine(lambda: self.port, timing, self.clock, manners={})
+            line = kind(lambda: wrap(self.port), timing, self.clock, manners={})
         self.worker = BusWorker(where, 0, 7, self.events.append, self.clock, self.counters, line=line)
         line.manners = {device.index: device.manners for device in self.worker._devices.values()}
         self.line = line

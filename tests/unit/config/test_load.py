@@ -14,6 +14,8 @@ from edge_agent.model import (
     AlarmInput,
     AlarmKind,
     Area,
+    DeviceServerLink,
+    Framing,
     Lowpass,
     Median,
     Parity,
@@ -23,6 +25,7 @@ from edge_agent.model import (
     SerialLink,
     Severity,
     TcpLink,
+    TlsLink,
 )
 from edge_agent.profiles import load_site
 from tests.conftest import ROOT
@@ -125,6 +128,38 @@ def test_rs485_is_a_switch_or_a_table(line: str, expected: Rs485 | None) -> None
     (bus,) = config.parse(data, "f", default_id=lambda: "x").buses
     assert isinstance(bus.link, SerialLink)
     assert bus.link.rs485 == expected
+
+
+def _link_of(text: str) -> SerialLink | TcpLink:
+    return config.parse(MINIMAL.replace('tcp = "h"', text).encode(), "f").buses[0].link
+
+
+@pytest.mark.parametrize(
+    ("text", "link"),
+    [
+        ('serial = "/dev/s"', SerialLink(path="/dev/s")),
+        (
+            'serial = "/dev/s"\nframing = "ascii"',
+            SerialLink(path="/dev/s", data_bits=7, parity=Parity.EVEN, framing=Framing.ASCII),
+        ),
+        (
+            'serial = "/dev/s"\nframing = "ascii"\nformat = "8N1"\nbaud = 1200',
+            SerialLink(path="/dev/s", baud=1200, framing=Framing.ASCII),
+        ),
+        ('tcp = "h:4001"\nframing = "rtu"', DeviceServerLink(host="h", port=4001)),
+        (
+            'tcp = "h"\nframing = "ascii"\nbaud = 4800',
+            DeviceServerLink(host="h", framing=Framing.ASCII, baud=4800),
+        ),
+        ('tls = "h"\nca = "/ca"', TlsLink(host="h", port=802, ca="/ca")),
+        (
+            'tls = "h:8802"\nca = "/ca"\ncert = "/c"\nkey = "/k"\nserver_name = "press.plant"',
+            TlsLink(host="h", port=8802, ca="/ca", cert="/c", key="/k", server_name="press.plant"),
+        ),
+    ],
+)
+def test_a_bus_is_reached_by_the_link_that_is_written(text: str, link: SerialLink | TcpLink) -> None:
+    assert _link_of(text) == link
 
 
 def test_the_hash_of_a_configuration_is_that_of_its_bytes() -> None:
