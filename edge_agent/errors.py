@@ -54,7 +54,7 @@ class PortError(EdgeAgentError):
 
     def __init__(self, message: str, *, reason: str, hint: str = "") -> None:
         self.reason = reason
-        """One word for status and quality: missing, busy, permission, lost, refused, io."""
+        """One word for status and quality: missing, busy, permission, lost, refused, tls, io."""
         self.hint = hint
         super().__init__(message + (f"\n    hint: {hint}" if hint else ""))
 

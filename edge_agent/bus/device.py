@@ -92,7 +92,9 @@ class Device:
             if isinstance(outcome, Values):
                 self.refusals.answered(request.points)
             return False
-        return bool(request.points) and _is_silence(outcome) and self._unheard(request, now)
+        # Of a device that is away nothing can be learnt about single reads.
+        doubtful = bool(request.points) and _is_silence(outcome) and not self.breaker.is_open
+        return doubtful and self._unheard(request, now)
 
     def askable(self, now: MonoNs) -> tuple[int, ...]:
         """Continuous points that may be asked at this moment."""

@@ -1,7 +1,7 @@
-"""The one interface to a line, serial or TCP: a whole plan per call, outcomes back.
+"""The one interface to a line, serial or over a network: a whole plan per call, outcomes back.
 
-Owns the contract, not an implementation: `serial_line`, `tcp` and `fake` are three, held to it by one
-suite of contract tests. A line makes each request once; repeating, splitting and judging are the
+Owns the contract, not an implementation: `serial_line`, `stream`, `tcp` and `fake` are those, held to it
+by one suite of contract tests. A line makes each request once; repeating, splitting and judging are the
 worker's.
 """
 

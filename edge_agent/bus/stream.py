@@ -67,9 +67,9 @@ class StreamLine(SerialLine):
             owed_ns = manners.timeout.configured_ns + manners.whole_late_ns
             self._quiet.after_silence(self._clock.mono_ns(), owed_ns, expect(request))
 
-    def _try(self, plan: Sequence[ReadRequest], deadline: MonoNs, patience_ns: int | None) -> list[Done]:
+    def _try(self, plan: Sequence[ReadRequest], deadline: MonoNs) -> list[Done]:
         was_open = self.is_open
-        done = self._watched(plan, deadline, patience_ns)
+        done = self._watched(plan, deadline)
         if not was_open or self.is_open or self._cut_off is not None:
             return done
         if self.fault is not None and self.fault.reason != "lost":
@@ -78,12 +78,12 @@ class StreamLine(SerialLine):
             self.open()
         except PortError:
             return [self._port_down()]
-        return self._watched(plan, deadline, patience_ns)
+        return self._watched(plan, deadline)
 
-    def _watched(self, plan: Sequence[ReadRequest], deadline: MonoNs, patience_ns: int | None) -> list[Done]:
+    def _watched(self, plan: Sequence[ReadRequest], deadline: MonoNs) -> list[Done]:
         """Notes the request that a connection was lost behind."""
         was_open, sent_bytes = self.is_open, self.counts.sent_bytes
-        done = super()._try(plan, deadline, patience_ns)
+        done = super()._try(plan, deadline)
         if was_open and not self.is_open and self.counts.sent_bytes != sent_bytes:
             self._cut_off = plan[0]
         return done

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from edge_agent.bus.outcomes import ReadRequest
+from edge_agent.cli import _link_options
 from edge_agent.config import values
 from edge_agent.errors import InputError, Problem
-from edge_agent.model import NS, Area, BusDef, Order, Parity, PointType, Rs485, SerialLink, TcpLink
+from edge_agent.model import NS, Area, BusDef, Order, PointType, Rs485, SerialLink, TcpLink
 
 T = TypeVar("T")
 _BAUDS = range(50, 4_000_001)
@@ -21,13 +22,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--port", help="serial port, best as /dev/serial/by-id/...")
     where.add_argument("--device", metavar="NAME", help="a device of the running agent, by its name there")
     where.add_argument("--tcp", metavar="HOST[:PORT]", help="Modbus TCP server or gateway (port 502)")
+    where.add_argument("--tls", metavar="HOST[:PORT]", help="Modbus/TCP Security server (port 802)")
     parser.add_argument("range", metavar="FIRST[-LAST]", help="wire addresses from zero; 0x64 works")
     parser.add_argument("--unit-id", type=int, help="1 to 247")
     parser.add_argument("--reserved-unit", action="store_true", help="allow unit ids 248 to 255")
     parser.add_argument("--area", choices=[*map(str, Area)], default="holding", help="default: holding")
-    parser.add_argument("--baud", type=int, default=19200, help="default: 19200")
-    parser.add_argument("--format", default="8N1", help="data bits, parity, stop bits (default: 8N1)")
+    parser.add_argument("--baud", type=int, help="default: 19200")
+    parser.add_argument("--format", help="data bits, parity, stop bits (default: 8N1, ascii 7E1)")
     parser.add_argument("--rs485", action="store_true", help="let the driver switch direction by RTS")
+    _link_options.add_options(parser)
     parser.add_argument("--type", choices=[*map(str, PointType)], default="u16", help="default: u16")
     parser.add_argument("--order", choices=[*map(str, Order)], default="abcd", help="default: abcd")
     parser.add_argument("--timeout", default="500ms", metavar="DURATION", help="default: 500ms")
@@ -105,7 +108,7 @@ def parse(options: argparse.Namespace) -> Task:
     link = _link(options, problems)
     if problems.all:
         raise InputError(problems.all)
-    where = options.port or options.tcp
+    where = options.port or options.tcp or options.tls
     return Task(
         bus=None if link is None else BusDef(name=str(where), link=link, timeout_ns=timeout_ns),
         unit_id=options.unit_id,
@@ -145,23 +148,18 @@ def _range(text: str) -> tuple[int, int]:
 def _link(options: argparse.Namespace, problems: Problems) -> SerialLink | TcpLink | None:
     if options.device is not None:
         return None
-    if options.tcp is not None:
-        host, port = problems.parsed("--tcp", _address, options.tcp, ("", 502))
-        return TcpLink(host=host, port=port)
-    if options.baud not in _BAUDS:
+    if options.baud is not None and options.baud not in _BAUDS:
         problems.add("--baud", "is no speed of a serial port", options.baud)
-    data_bits, parity, stop_bits = problems.parsed(
-        "--format", values.character_format, options.format.upper(), (8, Parity.NONE, 1)
-    )
+    network = _link_options.over_network(options, problems)
+    if network is not None:
+        return network
+    data_bits, parity, stop_bits = _link_options.character_format(options, problems)
     return SerialLink(
         path=options.port,
-        baud=options.baud,
+        baud=19200 if options.baud is None else options.baud,
         data_bits=data_bits,
         parity=parity,
         stop_bits=stop_bits,
         rs485=Rs485() if options.rs485 else None,
+        framing=_link_options.framing(options),
     )
-
-
-def _address(text: str) -> tuple[str, int]:
-    return values.host_and_port(text, 502)

@@ -224,8 +224,9 @@ def rtu_tcp(_: Plant) -> Iterator[Rig]:
 
 def ascii_tcp(_: Plant) -> Iterator[Rig]:
     """Nothing is said of the line behind the server."""
-    link = {"host": "127.0.0.1", "framing": Framed.ASCII}
-    yield from _socket(lambda port: DeviceServerLink(port=port, **link), ASCII)
+    yield from _socket(
+        lambda port: DeviceServerLink(host="127.0.0.1", port=port, framing=Framed.ASCII), ASCII
+    )
 
 
 def tls(plant: Plant) -> Iterator[Rig]:

@@ -13,6 +13,7 @@ import ssl
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import pytest
 from pymodbus import FramerType
@@ -87,7 +88,7 @@ def _after_a_late_reply(client, slave: Slave) -> list[int]:
     return reply.registers
 
 
-async def _after_a_late_reply_async(make: Callable, slave: Slave) -> list[int]:
+async def _after_a_late_reply_async(make: Callable[[], Any], slave: Slave) -> list[int]:
     client = make()
     assert await client.connect()
     _be_late_once(slave)

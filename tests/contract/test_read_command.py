@@ -12,7 +12,10 @@ from edge_agent.bus import port as port_module
 from edge_agent.cli import main
 from edge_agent.clock import SystemClock
 from edge_agent.model import SerialLink
+from tests.contract import framings
 from tests.contract.bus_slaves import PtySlave, TcpSlave
+from tests.contract.certificates import Authority
+from tests.contract.rigs import server_context
 
 
 @pytest.fixture
@@ -124,6 +127,8 @@ def test_a_missing_port_and_no_permission_have_hints(capsys, tmp_path, monkeypat
         (["--unit-id", "1", "0", "--format", "9X3"], "--format"),
         (["--unit-id", "1", "0", "--baud", "3"], "--baud"),
         (["--unit-id", "1", "0", "--repeat", "-1"], "--repeat"),
+        (["--unit-id", "1", "0", "--format", "7E1"], "--format"),
+        (["--unit-id", "1", "0", "--ca", "ca.pem"], "--ca"),
     ],
 )
 def test_wrong_options_are_refused_with_their_name(words, key, capsys):
@@ -137,3 +142,50 @@ def test_modbus_tcp_is_read_the_same_way(capsys):
                  "--interval", "1ms"]) == 0  # fmt: skip
     slave.close()
     assert len(capsys.readouterr().out.splitlines()) == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [
+        (["--tls", "h:0", "--ca", "x"], "--tls"),
+        (["--tls", "h"], "--ca"),
+        (["--tls", "h", "--ca", "x", "--cert", "c"], "--cert"),
+        (["--tls", "h", "--ca", "x", "--framing", "rtu"], "--framing"),
+        (["--tcp", "h", "--server-name", "x"], "--server-name"),
+        (["--tcp", "h", "--framing", "rtu", "--baud", "3"], "--baud"),
+    ],
+)
+def test_wrong_options_of_a_network_line_are_refused_with_their_name(words, key, capsys):
+    assert main(["read", *words, "--unit-id", "1", "0"]) == 2
+    assert key in capsys.readouterr().err
+
+
+def test_modbus_ascii_is_read_and_traced_in_its_characters(capsys):
+    slave = PtySlave(framing=framings.ASCII)
+    where = ["--port", slave.path, "--framing", "ascii", "--baud", "115200", "--unit-id", "1"]
+    assert main(["read", *where, "10-11", "--trace"]) == 0
+    slave.close()
+    out, err = capsys.readouterr()
+    assert [line.split()[-1] for line in out.splitlines()] == ["31", "34"]
+    assert "-> :0103000A0002F0\\r\\n  [unit 1 read holding 10-11]" in err
+    assert "<- :010304001F0022B7\\r\\n  [ok 2 registers]" in err
+
+
+def test_a_device_server_is_read_by_its_framing(capsys):
+    slave = TcpSlave(framing=framings.RTU)
+    where = ["--tcp", f"127.0.0.1:{slave.port}", "--framing", "rtu", "--baud", "115200", "--unit-id", "1"]
+    assert main(["read", *where, "10-11"]) == 0
+    slave.close()
+    assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()] == ["31", "34"]
+
+
+def test_tls_is_read_with_the_certificates_given_and_refused_without_trust(capsys, tmp_path):
+    authority = Authority(tmp_path)
+    slave = TcpSlave(tls=server_context(authority.issue("device")))
+    where = ["--tls", f"127.0.0.1:{slave.port}", "--unit-id", "1", "10-11"]
+    assert main(["read", *where, "--ca", str(authority.ca)]) == 0
+    assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()] == ["31", "34"]
+    stranger = Authority(tmp_path, "stranger")
+    assert main(["read", *where, "--ca", str(stranger.ca)]) == 1
+    slave.close()
+    assert "hint: check ca" in capsys.readouterr().err

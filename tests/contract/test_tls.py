@@ -5,9 +5,10 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,7 +42,7 @@ def agent(authority) -> Pair:
 
 
 @pytest.fixture
-def serve() -> Iterator:
+def serve() -> Iterator[Callable[[ssl.SSLContext | None], int]]:
     slaves: list[TcpSlave] = []
 
     def start(context: ssl.SSLContext | None) -> int:
@@ -163,7 +164,8 @@ def test_files_that_cannot_be_used_are_named(authority, agent, tmp_path):
     empty.write_text("")
     good = link(1, authority.ca, agent)
     for key in ("ca", "cert", "key"):
-        text = refusal(replace(good, **{key: str(missing)}))
+        broken: Any = {key: str(missing)}
+        text = refusal(replace(good, **broken))
         assert f"{key} {missing}: No such file" in text
     assert f"ca {empty}: holds no certificate" in refusal(replace(good, ca=str(empty)))
     assert str(empty) in refusal(replace(good, cert=str(empty)))
@@ -185,7 +187,7 @@ def test_a_bus_thread_goes_on_when_tls_fails_and_its_status_says_why(authority, 
     trusted.write_bytes(stranger.ca.read_bytes())
     port = serve(server_context(authority.issue("device")))
     where = site(device(poll_ms=20), link=link(port, trusted), timeout_ns=500_000_000)
-    events: list = []
+    events: list[Any] = []
     worker = BusWorker(where, 0, 1, events.append, SystemClock(), Counters())
     stop = threading.Event()
     thread = threading.Thread(target=worker.run, args=(stop,))

@@ -170,4 +170,5 @@ def test_late_ascii_replies_never_give_another_requests_values(seed, late_ms):
     values = [block for block in rig.blocks if isinstance(block.outcome, Values)]
     assert values
     for block in values:
+        assert isinstance(block.outcome, Values)
         assert int.from_bytes(block.outcome.data[:2], "big") == block.request.address

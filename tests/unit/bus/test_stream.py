@@ -174,7 +174,7 @@ def test_late_replies_of_a_device_server_never_give_another_requests_values(seed
         site(*devices, timeout_ns=150 * MS, link=link),
         respond=respond,
         kind=StreamLine,
-        wrap=lambda port: StreamPort(FakeStream(port), rig.clock),
+        wrap=lambda port: StreamPort(FakeStream(rig.port), rig.clock),
     )
     rig.run(30)
     values = [block for block in rig.blocks if isinstance(block.outcome, Values)]
