@@ -47,12 +47,10 @@ class AgentLine:
     def close(self) -> None:
         pass
 
-    def run(
-        self, plan: Sequence[ReadRequest], deadline: MonoNs, patience_ns: int | None = None
-    ) -> list[Done]:
+    def run(self, plan: Sequence[ReadRequest], deadline: MonoNs) -> list[Done]:
         made: list[Done] = []
         for request in plan:
-            if self._clock.mono_ns() >= deadline or (made and patience_ns is not None):
+            if self._clock.mono_ns() >= deadline:
                 break
             made.append(self._read(request))
         return made
