@@ -44,7 +44,7 @@ def endure(seed: int, cases: int, compiled: pytest.MonkeyPatch | None = None) ->
 
 
 def test_no_value_is_accepted_that_was_not_sent(seed) -> None:
-    endure(seed, 30_000)
+    endure(seed, 20_000)
 
 
 def test_the_compiled_loop_accepts_no_value_that_was_not_sent(seed, monkeypatch) -> None:

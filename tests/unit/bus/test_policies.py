@@ -10,7 +10,7 @@ from edge_agent.bus.debts import FORGET_NS, Debts, other_lengths, shape
 from edge_agent.bus.frames import expect
 from edge_agent.bus.load import LoadLimit
 from edge_agent.bus.manners import FLOOR_NS, AdaptiveTimeout, Manners
-from edge_agent.bus.outcomes import BadCause, BadFrame, DeviceException, NoReply, Values
+from edge_agent.bus.outcomes import BadCause, BadFrame, DeviceException, NoReply, PortDown, Values
 from edge_agent.bus.quiet import Quiet
 from edge_agent.bus.timing import rtu_timing
 from edge_agent.model import NS, Area, MonoNs, PointType, Quirks, SerialLink
@@ -213,6 +213,12 @@ def test_the_rest_of_what_is_owed_behind_a_new_beginning_is_no_damaged_whole_rep
     debts.note(request(4), BadFrame(BadCause.SHORT, 4), MonoNs(0))
     debts.note(request(2), BadFrame(BadCause.CRC, 13), MonoNs(1))
     assert debts.owes(request(2), MonoNs(2))
+
+
+def test_what_was_asked_of_a_port_that_went_is_owed():
+    debts = Debts()
+    debts.note(request(), PortDown("lost"), MonoNs(0))
+    assert debts.owes(request(), MonoNs(0))
 
 
 def _detour(asked, points, **quirks):

@@ -23,7 +23,7 @@ class Bench:
     def __init__(self, probes=0, units=(1, 2)):
         self.devices = devices_of(site(device("a", units[0]), device("b", units[1])), 0)
         self.probes = Probes(self.devices.values(), MonoNs(0))
-        self.pool = Pool()
+        self.pool = Pool(MonoNs(0))
         for one in self.devices.values():
             one.manners.unheard = 3
         self.silent(0, 3 + probes)

@@ -126,10 +126,11 @@ def test_nothing_is_sent_while_a_late_reply_is_still_coming(make_bench):
     assert second >= first + bench.timing.wire_ns(8) + 299 * MS + bench.timing.interframe_ns
 
 
-@given(st.integers(0, 2**32), st.integers(1, 700))
+@given(st.integers(0, 2**32), st.integers(1, 440))
 @settings(max_examples=40, deadline=None)
 def test_late_replies_never_give_another_requests_values(seed, late_ms):
-    """A worker against a device that is late at random: each value belongs to its register."""
+    """A worker against a device that is late at random, and answers out of turn: each value belongs to its
+    register. As late as three timeouts: what comes later can only be told by its length."""
     chance = random.Random(seed)
     free_at: dict[int, int] = {}
 
