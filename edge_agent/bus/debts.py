@@ -28,7 +28,7 @@ from edge_agent.bus.outcomes import (
     ReadRequest,
     Values,
 )
-from edge_agent.model import NS, MonoNs, PointDef, Quirks
+from edge_agent.model import NS, Area, MonoNs, PointDef, Quirks
 
 FORGET_NS = 30 * NS
 """A reply that has not come by then is lost: no device computes for half a minute."""
@@ -78,6 +78,11 @@ class Debts:
         since = self._owed.get(shape(request)) if self._owed else None
         return since if since is not None and now < since + FORGET_NS else None
 
+    def owes_items(self, area: Area, count: int, now: MonoNs) -> bool:
+        """Whether a late reply could be taken for one of so many items."""
+        since = self._owed.get((area.function, byte_count(area, count)))
+        return since is not None and now < since + FORGET_NS
+
     def __bool__(self) -> bool:
         return bool(self._owed)
 
@@ -95,17 +100,23 @@ def other_lengths(
     if (request.area, request.address, request.count) in quirks.read_whole:
         return [request]
     # The first way is nearly always one, and a silent device is looked at with every turn.
-    for parts in chain(_halves(request, points), _longer(request, quirks)):
+    for parts in chain(_halves(request, points, debts, now), _longer(request, quirks)):
         if not any(debts.owes(part, now) for part in parts):
             return parts
     return [request]
 
 
-def _halves(request: ReadRequest, points: tuple[PointDef, ...]) -> Iterator[list[ReadRequest]]:
-    """Each way to ask the points in two requests, cut where no point and no group is cut."""
+def _halves(
+    request: ReadRequest, points: tuple[PointDef, ...], debts: Debts, now: MonoNs
+) -> Iterator[list[ReadRequest]]:
+    """Ways to ask the points in two requests of lengths that are not owed, cut where no point and no group
+    is cut."""
     first_end, end = 0, request.address + request.count
     for cut, begins in enumerate(points[1:], 1):
         first_end = max(first_end, points[cut - 1].address + points[cut - 1].words)
+        lengths = first_end - request.address, end - begins.address
+        if any(debts.owes_items(request.area, length, now) for length in lengths):
+            continue
         if first_end <= begins.address and not _same_group(points[:cut], points[cut:]):
             yield [
                 replace(request, count=first_end - request.address, points=request.points[:cut]),
