@@ -61,8 +61,8 @@ class Debts:
             case DeviceException():
                 if self._owed:
                     self._owed[shape(request)] = now
-            case BadFrame(cause) if cause is BadCause.CRC:
-                pass  # A whole frame came, damaged: nothing is owed.
+            case BadFrame(cause, paused=False) if cause is BadCause.CRC:
+                pass  # A whole frame came in one go, damaged: nothing is owed.
             case NoReply() | BadFrame() | PortDown():
                 self._owed[shape(request)] = now
 

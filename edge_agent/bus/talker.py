@@ -48,8 +48,9 @@ class Spoken:
 
     start: MonoNs
     sent: MonoNs
+    first: MonoNs
     last: MonoNs
-    """The clock after the read of the last byte; without any, meaningless."""
+    """The clock after the reads of the first and the last byte; without any, meaningless."""
     heard: int
     latency_ns: int
     """End of the request to the first byte of the reply, if that is what came."""
@@ -103,11 +104,9 @@ class Talker:
         start, sent, first, last, heard = _READ.unpack_from(self._rows, row * _ROW_BYTES + _READ_AT)
         wire_ns = self._timing.wire_ns
         # Bytes are read some time after they came: the first byte's time is reckoned back from the last.
-        first = min(first, last - wire_ns(heard))
-        latency_ns = max(
-            0, first - max(sent, start + wire_ns(self._cells[row * at.TALK_ROW + at.REQUEST_BYTES]))
-        )
-        return Spoken(start, sent, last, heard, latency_ns)
+        began = min(first, last - wire_ns(heard))
+        request_ns = wire_ns(self._cells[row * at.TALK_ROW + at.REQUEST_BYTES])
+        return Spoken(start, sent, first, last, heard, max(0, began - max(sent, start + request_ns)))
 
     def bytes_heard(self, row: int, length: int) -> bytes:
         place = row * at.REPLY_ROOM
