@@ -12,8 +12,10 @@
  *
  * What is judged, per request: the gap between the last byte of the reply before, as the wire had it, and the
  * moment the request was seen. That byte's time is taken just before it is released and the request's just
- * after it was seen, so the true gap is never longer: what is counted as too soon was too soon. How late
- * requests are seen is measured at the start, how late each byte is released always.
+ * after it was seen, so the true gap is never longer: what is counted as too soon was too soon, and what is
+ * not may have been so by as much as the request was seen late. How late requests are seen is measured at
+ * the start, how late bytes are released with each of them. (To spin for the request instead of sleeping is
+ * no better: it takes the processor from the kernel's thread that carries the pseudo-terminal's bytes.)
  *
  * Prints JSON lines: `port` per line, `ready`; at SIGUSR1 and at the end (SIGTERM, SIGINT) a `report` per
  * line on what happened since the last one. A transaction is counted when the next request begins:

@@ -28,7 +28,7 @@ def result(name) -> dict[str, Any]:
 
 
 def test_there_are_results() -> None:
-    assert {path.stem for path in RESULTS} >= {"footprint", "kernels"}
+    assert {path.stem for path in RESULTS} >= {"bus", "footprint", "kernels"}
 
 
 def test_a_result_says_where_when_and_how_it_was_measured(name, result) -> None:
