@@ -83,7 +83,7 @@ class BusWorker:
         now = clock.mono_ns()
         self._schedule = Schedule(_periods(self._devices.values()), now)
         self._pool = Pool()
-        self._probes = Probes(self._devices.values(), now)
+        self._probes = Probes(self._devices.values(), now, self._line.counts.overheard)
         self._quality = Quality(self.bus, self._devices.values(), now)
         slowest = max((one.timeout.configured_ns for one in manners.values()), default=0)
         self._call_bound_ns = _CALL_BOUND_NS + slowest
