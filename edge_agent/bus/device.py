@@ -6,7 +6,7 @@ Written by the bus's thread only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from random import Random
 
@@ -30,7 +30,7 @@ from edge_agent.bus.pool import Job
 from edge_agent.bus.refusals import SPLITTABLE, Refusals
 from edge_agent.bus.silences import SILENT_READS, Silences
 from edge_agent.bus.view import View
-from edge_agent.model import NS, DeviceDef, MonoNs, PointDef, Site
+from edge_agent.model import NS, BusDef, DeviceDef, MonoNs, PointDef, Site
 
 EXCHANGED_NS = 60 * NS
 """Away for so long, it may come back as another device or with other firmware. Shorter silences are
@@ -66,6 +66,8 @@ class Device:
         self.continuous = tuple(number for number, point in points if point.poll_ns == 0)
         self.bad_at = MonoNs(0)
         """When continuous points, which have no period, next get the reason why they are not asked."""
+        self.filled_at = MonoNs(0)
+        """When continuous points were last asked."""
         self.view = View()
         self._plain: set[ReadRequest] = set()
         self._heard_at: MonoNs | None = None
@@ -103,7 +105,9 @@ class Device:
 
     def detour(self, job: Job, now: MonoNs) -> list[Job]:
         """The job by requests that a reply still owed cannot answer."""
-        if not self.debts or job.request in self._plain:
+        # What somebody wants to read is read as it was asked for, or not at all.
+        as_asked = job.asked is not None and not job.probe
+        if not self.debts or as_asked or job.request in self._plain:
             return [job]
         definitions = self.planner.definitions(job.request)
         parts = other_lengths(job.request, definitions, self.definition.quirks, self.debts, now)
@@ -155,15 +159,49 @@ def _is_silence(outcome: Outcome) -> bool:
     return isinstance(outcome, NoReply)
 
 
+class Devices(dict[int, Device]):
+    """The devices of a bus by their index in the site. A unit that nobody configured is a guest under its
+    negative unit id: whoever has a request for it finds it here, and no loop over the devices meets it."""
+
+    def __init__(self, bus: BusDef) -> None:
+        super().__init__()
+        self._bus = bus
+        self._guests: dict[int, Device] = {}
+
+    def __missing__(self, index: int) -> Device:
+        if index not in self._guests:
+            definition = DeviceDef(name=f"unit {-index}", bus=self._bus.name, unit_id=-index)
+            manners = manners_of(definition, self._bus)
+            # Nobody polls it, so no breaker of its ever opens.
+            self._guests[index] = Device(index, definition, [], manners, Debts(), Breaker(lambda: 0.0))
+        return self._guests[index]
+
+
+class MannersOf(Mapping[int, Manners]):
+    """The manners of each device of a bus, guests included: what its line asks for."""
+
+    def __init__(self, devices: Devices) -> None:
+        self._devices = devices
+
+    def __getitem__(self, index: int) -> Manners:
+        return self._devices[index].manners
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._devices)
+
+    def __len__(self) -> int:
+        return len(self._devices)
+
+
 def down_points(points: Iterable[int], device: Device) -> tuple[ReadRequest, ...]:
     """The requests that would have brought these points, to carry the reason they were not made."""
     plan = device.planner.plan(points, device.refusals)
     return plan.requests + tuple(request for request, _ in plan.refused)
 
 
-def devices_of(site: Site, bus_index: int) -> dict[int, Device]:
+def devices_of(site: Site, bus_index: int) -> Devices:
     """The bus's devices by their index in the site, each with its points by theirs."""
-    devices: dict[int, Device] = {}
+    devices = Devices(site.buses[bus_index])
     # A late reply knows its unit, not for which of two configured devices it was asked; and a unit that
     # is silent is so for both.
     debts: dict[int, Debts] = {}

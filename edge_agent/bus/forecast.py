@@ -12,6 +12,7 @@ from edge_agent.bus.cost import line_cost
 from edge_agent.bus.demand import Demand
 from edge_agent.bus.outcomes import ReadRequest
 from edge_agent.bus.planner import AREAS
+from edge_agent.bus.shares import FILL_NS
 from edge_agent.model import NS, BusDef, DeviceDef, PointDef, Site
 
 
@@ -53,11 +54,13 @@ class Forecast:
         return max(1.0, self.load / self.bus.max_load)
 
     @property
-    def round_ns(self) -> float | None:
-        """Between two reads of a continuous point; None when the others leave nothing."""
+    def round_ns(self) -> float:
+        """Between two reads of a continuous point: with what the others leave, and where that is nothing, its
+        turn among them."""
         wanted = sum(len(one.devices) * one.demand.continuous_ns for one in self.groups)
         left = self.bus.max_load - self.load
-        return wanted / left if left > 0 else None
+        turn_ns = FILL_NS + NS * self.stretch
+        return min(wanted / left, turn_ns) if left > 0 else turn_ns
 
     @property
     def requests_per_s(self) -> float:
@@ -68,8 +71,8 @@ class Forecast:
             for occasion in one.demand.occasions()
         )
 
-    def achievable_ns(self, point: PointDef) -> float | None:
-        """The period the point will have; None: it is never read."""
+    def achievable_ns(self, point: PointDef) -> float:
+        """The period the point will have."""
         return point.poll_ns * self.stretch if point.poll_ns else self.round_ns
 
     def turnarounds(self) -> Iterator[tuple[DeviceDef, int]]:
@@ -90,8 +93,7 @@ class Forecast:
             for request in demand.requests(occasion.classes):
                 rates[request] = rates.get(request, 0.0) + occasion.rate
         found = [(request, self.stretch / rate) for request, rate in rates.items()]
-        if self.round_ns is not None:
-            found += [(request, self.round_ns) for request in demand.continuous]
+        found += [(request, self.round_ns) for request in demand.continuous]
         for request, every_ns in sorted(found, key=lambda one: _place(one[0])):
             yield Read(
                 device=device,

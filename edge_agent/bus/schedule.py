@@ -9,9 +9,10 @@ never made up for: after a stall of half a minute there is one poll, not a burst
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from edge_agent.bus.phases import phases
 from edge_agent.model import MonoNs
 
 MISSED_AT_MOST = 1000
@@ -27,6 +28,8 @@ class Class:
     period_ns: int
     points: tuple[int, ...]
     next_ns: MonoNs
+    beat_ns: MonoNs
+    """The beat it keeps; `next_ns` is earlier only when it was hastened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,9 @@ class Due:
 
     device: int
     points: tuple[int, ...]
+    beat: MonoNs
+    """The planned time it is due for."""
+    period_ns: int
     deadline: MonoNs
     missed: int
     """Polls before this one that were never made."""
@@ -48,11 +54,16 @@ class _Entry:
 
 
 class Schedule:
-    """Of one bus. `points` are (device, point, period_ns) with period_ns > 0; times start at `now`."""
+    """Of one bus. `points` are (device, point, period_ns) with period_ns > 0; times start at `now`.
 
-    def __init__(self, points: Iterable[tuple[int, int, int]], now: MonoNs) -> None:
+    `needs_ns`: the line time one round of each device takes, by its index; equal where it is not said.
+    """
+
+    def __init__(
+        self, points: Iterable[tuple[int, int, int]], now: MonoNs, needs_ns: Mapping[int, int] | None = None
+    ) -> None:
         self._classes = _classes(points)
-        _spread(self._classes, now)
+        _spread(self._classes, now, needs_ns or {})
         self._heap: list[_Entry] = []
         self._build_heap()
 
@@ -69,15 +80,12 @@ class Schedule:
         due = []
         while self._heap and self._heap[0].at <= now:
             entry = self._heap[0]
-            one = entry.what
-            missed = (now - one.next_ns) // one.period_ns
-            one.next_ns = MonoNs(one.next_ns + (missed + 1) * one.period_ns)
-            due.append(Due(one.device, one.points, one.next_ns, missed))
-            heapq.heapreplace(self._heap, _Entry(one.next_ns, entry.number, one))
+            due.append(_advance(entry.what, now))
+            heapq.heapreplace(self._heap, _Entry(entry.what.next_ns, entry.number, entry.what))
         return sorted(due, key=lambda one: one.deadline)
 
     def hasten(self, device: int, now: MonoNs) -> None:
-        """The device is back: all its classes are due now, in their order of periods."""
+        """The device is back: all its classes are due now, and then on their beat again."""
         for one in self._classes:
             if one.device == device:
                 one.next_ns = min(one.next_ns, now)
@@ -88,21 +96,36 @@ class Schedule:
         heapq.heapify(self._heap)
 
 
+def _advance(one: Class, now: MonoNs) -> Due:
+    due_at, period = one.next_ns, one.period_ns
+    if due_at < one.beat_ns and now < one.beat_ns:
+        # Hastened: of the beat ahead and the one after it the one that leaves about a period between.
+        missed = 0
+        following = one.beat_ns if 2 * (one.beat_ns - now) >= period else one.beat_ns + period
+    else:
+        missed = (now - one.beat_ns) // period
+        due_at = MonoNs(one.beat_ns + missed * period)
+        following = due_at + period
+    one.next_ns = one.beat_ns = MonoNs(following)
+    return Due(one.device, one.points, due_at, period, one.next_ns, missed)
+
+
 def _classes(points: Iterable[tuple[int, int, int]]) -> list[Class]:
     grouped: dict[tuple[int, int], list[int]] = {}
     for device, point, period_ns in points:
         grouped.setdefault((device, period_ns), []).append(point)
-    return [Class(device, period, tuple(members), MonoNs(0)) for (device, period), members in grouped.items()]
+    return [
+        Class(device, period, tuple(members), MonoNs(0), MonoNs(0))
+        for (device, period), members in grouped.items()
+    ]
 
 
-def _spread(classes: list[Class], now: MonoNs) -> None:
-    """Devices start evenly over the shortest period of each; the classes of one device start together,
-    so that a slow class falls on a beat of the fast one and is merged with it."""
+def _spread(classes: list[Class], now: MonoNs, needs_ns: Mapping[int, int]) -> None:
+    """The classes of one device start together, so that a slow class falls on a beat of the fast one and
+    is merged with it; the devices start apart."""
     shortest: dict[int, int] = {}
     for one in classes:
         shortest[one.device] = min(one.period_ns, shortest.get(one.device, one.period_ns))
-    order = {device: place for place, device in enumerate(shortest)}
+    offsets = phases([(device, period, needs_ns.get(device, 1)) for device, period in shortest.items()])
     for one in classes:
-        # A device polled once an hour still says at once that it is there.
-        span = min(shortest[one.device], 1_000_000_000)
-        one.next_ns = MonoNs(now + span * order[one.device] // len(order))
+        one.next_ns = one.beat_ns = MonoNs(now + offsets[one.device])

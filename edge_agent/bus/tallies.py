@@ -17,6 +17,10 @@ SPARED = declare(
     "bus",
     "device",
 )
+LANE_ASKED = declare("bus_lane_asked", "reads and probes asked for while the agent runs", "bus")
+LANE_REFUSED = declare("bus_lane_refused", "those refused because too many waited", "bus")
+LANE_SERVED = declare("bus_lane_served", "those made, whatever they came to", "bus")
+LANE_EXPIRED = declare("bus_lane_expired", "those not made, because the line was not free in time", "bus")
 _HEARD = {
     name: declare(f"bus_{name}", text, "bus", "device")
     for name, text in {
@@ -66,6 +70,14 @@ class Tally:
 
     def spared(self, device: str, polls: int) -> None:
         self._counters.get(SPARED, self._bus, device).add(polls)
+
+    def asked(self, refused: bool) -> None:
+        """By the thread that serves the command socket."""
+        self._counters.get(LANE_ASKED, self._bus).add()
+        self._counters.get(LANE_REFUSED, self._bus).add(refused)
+
+    def answered(self, made: bool) -> None:
+        self._counters.get(LANE_SERVED if made else LANE_EXPIRED, self._bus).add()
 
     def line(self, counts: LineCounts) -> None:
         """Take over what the line counted."""

@@ -1,9 +1,11 @@
 """One bus: the thread that keeps its line, polls its devices and hands on what they said.
 
     schedule.take -> plan -> pool -> line.run -> note -> Block / Skipped -> sink
+                       lane ──┘                  └─> whoever asked
 
 Owns the line and everything about its devices. The sink must not block. Invariants: every planned poll
-ends as exactly one Block, or as an entry of a Skipped; a device that is silent, a port that is not
+ends as exactly one Block, or as an entry of a Skipped; what other threads ask for is made before any
+further poll, but never two in a row while polls wait; a device that is silent, a port that is not
 there, costs the others nothing but its probes; the thread ends within a second of `stop`.
 
 What is not asked (port away, breaker open, point refused) is handed on all the same, at its period,
@@ -13,13 +15,16 @@ with its reason: silence of the agent and silence of a device must not look alik
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from edge_agent.bus import refusals, report
-from edge_agent.bus.device import Device, devices_of, retry_cost_ns
+from edge_agent.bus.agenda import Agenda
+from edge_agent.bus.device import Device, MannersOf, devices_of, retry_cost_ns
+from edge_agent.bus.errands import Errands
 from edge_agent.bus.handover import Handover
+from edge_agent.bus.lane import Asked
 from edge_agent.bus.line import Done, Line
 from edge_agent.bus.lines import make_line
 from edge_agent.bus.load import LoadLimit
@@ -35,10 +40,12 @@ from edge_agent.bus.outcomes import (
 from edge_agent.bus.pool import Job, Pool
 from edge_agent.bus.probes import Probes
 from edge_agent.bus.quality import Quality
-from edge_agent.bus.schedule import MISSED_AT_MOST, Due, Schedule
+from edge_agent.bus.schedule import Due
+from edge_agent.bus.shares import FILL_NS
 from edge_agent.bus.slack import fine_timers
 from edge_agent.bus.talker import Talk
 from edge_agent.bus.tallies import Tally
+from edge_agent.bus.timetable import timetable
 from edge_agent.bus.trace import Trace
 from edge_agent.bus.view import word
 from edge_agent.clock import Clock
@@ -78,13 +85,15 @@ class BusWorker:
         self._stop: threading.Event | None = None
         self._asking_since: MonoNs | None = None
         self._devices = devices_of(site, bus_index)
-        manners = {device.index: device.manners for device in self._devices.values()}
+        manners = MannersOf(self._devices)
         self._line = line or make_line(self.bus, manners, clock, self._stopping, trace, talk)
         now = clock.mono_ns()
-        self._schedule = Schedule(_periods(self._devices.values()), now)
-        self._pool = Pool()
+        self._schedule = timetable(self._devices.values(), now)
+        self._pool = Pool(now)
         self._probes = Probes(self._devices.values(), now, self._line.counts.overheard)
         self._quality = Quality(self.bus, self._devices.values(), now)
+        self._errands = Errands(self._devices, self._pool, self._tally, self._probe, self._judge)
+        self._woken = threading.Event()
         slowest = max((one.timeout.configured_ns for one in manners.values()), default=0)
         self._call_bound_ns = _CALL_BOUND_NS + slowest
         self._load = LoadLimit(self.bus.max_load, now)
@@ -108,6 +117,15 @@ class BusWorker:
         asking_since = self._asking_since
         return now if asking_since is None else asking_since
 
+    def ask(self, asked: Asked) -> None:
+        """Have a read or a probe made beside the polls; LaneFull when too many wait."""
+        self._errands.ask(asked)
+        self.wake()
+
+    def wake(self) -> None:
+        """Let `run` look at its stop event and its lane now."""
+        self._woken.set()
+
     # --- the thread -----------------------------------------------------------------------------
 
     def run(self, stop: threading.Event) -> None:
@@ -119,7 +137,8 @@ class BusWorker:
                 wake = self.turn()
                 left = min(wake - self._clock.mono_ns(), _IDLE_NS)
                 if left > 0:
-                    stop.wait(left / NS)
+                    self._woken.wait(left / NS)
+                    self._woken.clear()
         finally:
             self._line.close()
 
@@ -128,12 +147,15 @@ class BusWorker:
         self.heartbeat.turn()
         now = self._clock.mono_ns()
         self._keep_open(now)
+        if not self._pool.has_planned():
+            self._pool.shares.all_served(now)
         by_device: dict[int, list[Due]] = {}
         for due in self._schedule.take(now):
             by_device.setdefault(due.device, []).append(due)
         for index, dues in by_device.items():
             self._plan(self._devices[index], dues, now)
         self._probe(now)
+        self._errands.admit(now)
         self._fill_idle(now)
         if len(self._pool):
             self._work(now)
@@ -166,12 +188,8 @@ class BusWorker:
     # --- planning -------------------------------------------------------------------------------
 
     def _plan(self, device: Device, dues: Sequence[Due], now: MonoNs) -> None:
-        deadlines = {point: due.deadline for due in dues for point in due.points}
-        self._out.skipped(device, [p for due in dues for p in due.points * min(due.missed, MISSED_AT_MOST)])
-        beyond = sum(max(0, due.missed - MISSED_AT_MOST) * len(due.points) for due in dues)
-        self._tally.skipped(device.name, beyond)
-        missed: list[int] = []
-        for job in self._pool.displace(frozenset(deadlines)):
+        agenda = Agenda(dues)
+        for job in self._pool.displace(agenda.due):
             outcome = job.last
             if outcome is None and self._free_at(job, now) > now:
                 # It waited for a reply that is owed: what it comes to is what happened to that one.
@@ -179,30 +197,35 @@ class BusWorker:
                 self._tally.spared(device.name, len(job.request.points))
             if outcome is not None:
                 self._out.block(job.request, outcome, now)
-                continue
-            missed += [point for point in job.request.points if point in deadlines]
-            for point in job.request.points:
-                deadlines.setdefault(point, job.deadline)
-        self._out.skipped(device, missed)
-        self._ask(device, deadlines, now)
+            else:
+                agenda.takes_over(job)
+        if agenda.missed:
+            self._pool.shares.missed(now)
+            self._out.skipped(device, agenda.missed)
+        self._tally.skipped(device.name, agenda.missed_beyond)
+        self._ask(device, agenda.deadlines, now, lambda request: agenda.job(request, self._pool.shares))
 
-    def _ask(self, device: Device, deadlines: Mapping[int, MonoNs], now: MonoNs) -> None:
+    def _ask(
+        self,
+        device: Device,
+        points: Iterable[int],
+        now: MonoNs,
+        make: Callable[[ReadRequest], Job],
+    ) -> None:
         instead = self._instead(device)
         if instead is not None:
-            self._spare(device, deadlines, instead, now)
+            self._spare(device, points, instead, now)
             return
-        later = device.deferrals.later(deadlines, now)
+        later = device.deferrals.later(points, now)
         for code in set(later.values()):
             self._spare(
                 device, [point for point in later if later[point] == code], DeviceException(code, 0), now
             )
-        plan = device.plan([point for point in deadlines if point not in later], now)
+        plan = device.plan([point for point in points if point not in later], now)
         for request, code in plan.refused:
             self._tally.spared(device.name, len(request.points))
             self._out.block(request, refusals.outcome(code), now)
-        self._pool.add(
-            Job(request, min(deadlines[point] for point in request.points)) for request in plan.requests
-        )
+        self._pool.add([make(request) for request in plan.requests])
 
     def _instead(self, device: Device) -> Outcome | None:
         """What a poll comes to without being made; None when it is to be made."""
@@ -223,21 +246,23 @@ class BusWorker:
         return MonoNs(now + 3600 * NS) if others is None else others
 
     def _fill_idle(self, now: MonoNs) -> None:
-        """Continuous points take what the line has left, the devices in turn. What waits for a reply that
-        another device still owes leaves it to them."""
+        """Continuous points take what the line has left, the devices in turn; one that got nothing for long
+        takes its place among the polls. What waits for a reply that another device still owes leaves the
+        line to them."""
         for _ in range(len(self._continuous)):
-            if self._next_job(now) is not None:
+            device = self._continuous[0]
+            if now < device.filled_at + FILL_NS and self._next_job(now) is not None:
                 return
-            device = self._continuous.pop(0)
-            self._continuous.append(device)
-            if self._pool.holds(device.index):
+            self._continuous.append(self._continuous.pop(0))
+            if self._pool.holds(device.continuous):
                 continue
             points = device.askable(now) if self._instead(device) is None else ()
             if now >= device.bad_at:
                 device.bad_at = MonoNs(now + NS)
                 points = device.continuous
             if points:
-                self._ask(device, dict.fromkeys(points, MonoNs(now + NS)), now)
+                device.filled_at = now
+                self._ask(device, points, now, lambda request: Job(request, MonoNs(now + NS)))
 
     # --- the line -------------------------------------------------------------------------------
 
@@ -278,28 +303,31 @@ class BusWorker:
 
     def _conclude(self, job: Job, done: Done) -> None:
         self._pool.done(job)
+        free = self._clock.mono_ns()
+        self._errands.admit(free)
+        self._load.spend(done.line_ns, free)
         device, outcome, now = self._devices[job.request.device], done.outcome, done.mono_ns
-        self._load.spend(done.line_ns, self._clock.mono_ns())
         self._tally.request(device.name, word(outcome))
         self._quality.note(device, done)
-        if device.view.note(outcome, self._out.wall(now)):
+        tried_out = job.asked is not None and not job.probe
+        if not tried_out and device.view.note(outcome, self._out.wall(now)):
             self._report_at = now
         if isinstance(outcome, PortDown):
             # What was asked may still be answered, to whoever opens the port next.
             device.debts.note(job.request, outcome, now)
             self._back_off(now)
-            if not job.probe:
+            if job.asked is not None:
+                self._errands.concluded(job, done, device)
+            elif not job.probe:
                 self._out.block(job.request, outcome, now)
             return
         self._retry_ns = _FIRST_RETRY_NS
         of_this_read_only = device.note(job.request, outcome, now)
+        if job.asked is not None:
+            self._errands.concluded(job, done, device)
+            return
         opened = device.breaker.is_open
-        # While it is away, every silence is the device's: or a probe would be due again at once.
-        back = (opened or not of_this_read_only) and device.breaker.note(outcome, now)
-        self._probes.noted(device, now)
-        for mate in self._probes.mates(device) if back else ():
-            mate.back(device.absence_ns)
-            self._schedule.hasten(mate.index, now)
+        self._judge(device, outcome, now, of_this_read_only)
         device.deferrals.note(job.request, outcome, now)
         silent_probe = job.probe and device.breaker.is_open
         if not silent_probe and not self._again(device, job, outcome, now):
@@ -309,6 +337,16 @@ class BusWorker:
                 for waiting in self._pool.clear(mate.index):
                     self._tally.spared(mate.name, len(waiting.request.points))
                     self._out.block(waiting.request, waiting.last or outcome, now)
+
+    def _judge(self, device: Device, outcome: Outcome, now: MonoNs, of_this_read_only: bool = False) -> None:
+        """What an outcome says of whether the device is there."""
+        # While it is away, every silence is the device's: or a probe would be due again at once.
+        counts = device.breaker.is_open or not of_this_read_only
+        back = counts and device.breaker.note(outcome, now)
+        self._probes.noted(device, now)
+        for mate in self._probes.mates(device) if back else ():
+            mate.back(device.absence_ns)
+            self._schedule.hasten(mate.index, now)
 
     def _again(self, device: Device, job: Job, outcome: Outcome, now: MonoNs) -> bool:
         """Ask again where that helps and there is time: True when the poll is not over yet."""
@@ -354,7 +392,7 @@ class BusWorker:
         if (at := self._schedule.next_at()) is not None:
             times.append(at)
         for device in self._continuous:
-            if self._pool.holds(device.index):
+            if self._pool.holds(device.continuous):
                 continue
             asked = self._instead(device) is None and device.askable(now)
             times.append(self._load.ready_at(now) if asked else device.bad_at)
@@ -367,12 +405,3 @@ class BusWorker:
 
     def _stopping(self) -> bool:
         return self._stop is not None and self._stop.is_set()
-
-
-def _periods(devices: Iterable[Device]) -> Iterator[tuple[int, int, int]]:
-    """(device, point, period) of every point that has a period."""
-    for device in devices:
-        for number in device.points:
-            period_ns = device.planner.points[number].poll_ns
-            if period_ns > 0:
-                yield device.index, number, period_ns

@@ -20,10 +20,11 @@ _BAUDS = range(50, 4_000_001)
 def add_options(parser: argparse.ArgumentParser) -> None:
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--port", help="serial port, best as /dev/serial/by-id/...")
+    where.add_argument("--device", metavar="NAME", help="a device of the running agent, by its name there")
     where.add_argument("--tcp", metavar="HOST[:PORT]", help="Modbus TCP server or gateway (port 502)")
     where.add_argument("--tls", metavar="HOST[:PORT]", help="Modbus/TCP Security server (port 802)")
     parser.add_argument("range", metavar="FIRST[-LAST]", help="wire addresses from zero; 0x64 works")
-    parser.add_argument("--unit-id", type=int, required=True, help="1 to 247")
+    parser.add_argument("--unit-id", type=int, help="1 to 247")
     parser.add_argument("--reserved-unit", action="store_true", help="allow unit ids 248 to 255")
     parser.add_argument("--area", choices=[*map(str, Area)], default="holding", help="default: holding")
     parser.add_argument("--baud", type=int, help="default: 19200")
@@ -39,7 +40,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 class Task:
     """What to read, from the options."""
 
-    bus: BusDef
+    bus: BusDef | None
+    """None: the running agent is asked, and knows the line."""
     unit_id: int
     area: Area
     first: int
@@ -47,6 +49,11 @@ class Task:
     kind: PointType
     order: Order
     interval_ns: int
+
+    @property
+    def timeout_ns(self) -> int:
+        """0: the running agent's."""
+        return 0 if self.bus is None else self.bus.timeout_ns
 
     def requests(self) -> list[ReadRequest]:
         """No request longer than the protocol allows, and no value cut by the limit."""
@@ -84,7 +91,9 @@ def parse(options: argparse.Namespace) -> Task:
     """Raises InputError with all that is wrong."""
     problems = Problems()
     highest = 255 if options.reserved_unit else 247
-    if not 1 <= options.unit_id <= highest:
+    if options.unit_id is None:
+        problems.add("--unit-id", "is missing", "nothing", "only --device does without")
+    elif not 1 <= options.unit_id <= highest:
         problems.add("--unit-id", f"must be 1 to {highest}", options.unit_id, "248-255: --reserved-unit")
     timeout_ns = problems.parsed("--timeout", values.duration_ns, options.timeout, NS)
     if not 1 <= timeout_ns <= 60 * NS:
@@ -99,8 +108,9 @@ def parse(options: argparse.Namespace) -> Task:
     link = _link(options, problems)
     if problems.all:
         raise InputError(problems.all)
+    where = str(options.port or options.tcp or options.tls)
     return Task(
-        bus=BusDef(name=options.port or options.tcp or options.tls, link=link, timeout_ns=timeout_ns),
+        bus=None if link is None else BusDef(name=where, link=link, timeout_ns=timeout_ns),
         unit_id=options.unit_id,
         area=area,
         first=first,
@@ -135,7 +145,9 @@ def _range(text: str) -> tuple[int, int]:
     return low, high - low + 1
 
 
-def _link(options: argparse.Namespace, problems: Problems) -> SerialLink | TcpLink:
+def _link(options: argparse.Namespace, problems: Problems) -> SerialLink | TcpLink | None:
+    if options.device is not None:
+        return None
     if options.baud is not None and options.baud not in _BAUDS:
         problems.add("--baud", "is no speed of a serial port", options.baud)
     network = _link_options.over_network(options, problems)

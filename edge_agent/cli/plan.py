@@ -147,8 +147,8 @@ def _request(read: Read) -> dict[str, Any]:
     }
 
 
-def _seconds(ns: float | None) -> float | None:
-    return None if ns is None else round(ns / 1e9, 6)
+def _seconds(ns: float) -> float:
+    return round(ns / 1e9, 6)
 
 
 # --- for people -------------------------------------------------------------------------------------
@@ -206,14 +206,13 @@ def _turnarounds(bus: Mapping[str, Any]) -> dict[float, list[str]]:
 
 def _period_rows(points: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
     """One row for the points of a device that have one period, and for the devices where they are alike."""
-    classes: dict[tuple[str, float | None, float | None], list[str]] = {}
+    classes: dict[tuple[str, float | None, float], list[str]] = {}
     for one in points:
         classes.setdefault((one["device"], one["period_s"], one["achievable_s"]), []).append(one["point"])
     alike: dict[tuple[str, ...], list[str]] = {}
     for (device, period_s, achievable_s), names in classes.items():
         period = "continuous" if period_s is None else _time(period_s)
-        achievable = "never" if achievable_s is None else _time(achievable_s)
-        alike.setdefault((period, achievable, _listed(names)), []).append(device)
+        alike.setdefault((period, _time(achievable_s), _listed(names)), []).append(device)
     for cells, devices in alike.items():
         yield _listed(devices), *cells
 

@@ -1,7 +1,8 @@
 """`edge-agent read`: registers or bits of one device, without a configuration.
 
 The technician's first question is "does it answer at all, and if not, why not". Only read functions
-exist here: nothing this command does can change a device.
+exist here: nothing this command does can change a device. A port that a running agent owns is read by
+that agent, beside its polls.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from edge_agent.bus.frames import exception_name
@@ -27,10 +30,12 @@ from edge_agent.bus.outcomes import (
     quality,
 )
 from edge_agent.bus.trace import Frame, hex_bytes, render
-from edge_agent.cli import _read_task
+from edge_agent.cli import _read_task, _view
+from edge_agent.cli._agent_line import AgentLine, Where, unit_id_of
 from edge_agent.cli._read_task import Task
 from edge_agent.cli._typed import Value, bit, value_of
 from edge_agent.clock import Clock, SystemClock
+from edge_agent.daemon.sockets import default_path
 from edge_agent.errors import PortError
 from edge_agent.model import NS, MonoNs
 
@@ -49,12 +54,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Reads registers or bits of one Modbus device and prints address, raw bytes and value."
         " Says why nothing came: nothing heard, garbage heard, an exception, the port in use or not allowed."
         " Only reads: it cannot change a device.",
-        epilog="example: edge-agent read --port /dev/ttyUSB0 --unit-id 1 --area input 0-11 --type f32",
+        epilog="example: edge-agent read --port /dev/ttyUSB0 --unit-id 1 --area input 0-11 --type f32."
+        " A port that belongs to a running agent is read by that agent, with its speed and format.",
     )
     _read_task.add_options(parser)
     parser.add_argument("--repeat", type=int, default=1, metavar="N", help="times to read; 0: until Ctrl-C")
     parser.add_argument("--interval", default="1s", metavar="DURATION", help="between reads (default: 1s)")
     parser.add_argument("--trace", action="store_true", help="each frame in hex, with time, gap and verdict")
+    parser.add_argument("--socket", type=Path, help=_view.SOCKET_HELP)
     parser.add_argument("--json", action="store_true", help="one JSON object per read")
     parser.set_defaults(run=run)
 
@@ -75,16 +82,35 @@ class Ear:
 
 
 def run(options: argparse.Namespace) -> int:
+    socket = options.socket or default_path()
+    if options.device is not None:
+        options.unit_id, options.reserved_unit = unit_id_of(socket, options.device, options.unit_id), True
     task = _read_task.parse(options)
     clock = SystemClock()
     ear = Ear(clock.mono_ns(), options.trace)
+    if task.bus is None:
+        return _ask_agent(task, socket, Where(device=options.device), ear, clock, options)
     manners = Manners(timeout=AdaptiveTimeout(task.bus.timeout_ns))
     line = make_line(task.bus, {0: manners}, clock, trace=ear)
     try:
         line.open()
+    except PortError as busy:
+        if busy.reason != "busy" or options.port is None:
+            raise
+        owned = Where(port=options.port, busy=busy)
+        return _ask_agent(replace(task, bus=None), socket, owned, ear, clock, options)
+    try:
         return _repeat(task, line, ear, clock, options)
     finally:
         line.close()
+
+
+def _ask_agent(
+    task: Task, socket: Path, where: Where, ear: Ear, clock: Clock, options: argparse.Namespace
+) -> int:
+    if options.trace:
+        print("the frames are the agent's: `edge-agent run --trace BUS` shows them", file=sys.stderr)
+    return _repeat(task, AgentLine(socket, where, clock), ear, clock, options)
 
 
 def _repeat(task: Task, line: Line, ear: Ear, clock: Clock, options: argparse.Namespace) -> int:
@@ -105,17 +131,22 @@ def _repeat(task: Task, line: Line, ear: Ear, clock: Clock, options: argparse.Na
 def _once(task: Task, line: Line, ear: Ear, clock: Clock, as_json: bool) -> int:
     values: list[dict[str, Any]] = []
     # A silent device's late window comes before its next request: twice the timeout.
-    patience_ns = 60 * NS + 2 * task.bus.timeout_ns
+    patience_ns = 60 * NS + 2 * task.timeout_ns
     for request in task.requests():
         (done,) = line.run([request], MonoNs(clock.mono_ns() + patience_ns))
         if not isinstance(done.outcome, Values):
-            return _failed(task, request, done.outcome, line.fault, ear.last, as_json)
+            return _failed(task, request, done.outcome, line, ear.last, as_json)
         values += _values(task, request, done.outcome.data)
     if as_json:
-        print(json.dumps({"unit_id": task.unit_id, "area": task.area, "values": values}), flush=True)
+        print(json.dumps({**_about(task, line), "values": values}), flush=True)
     else:
         print("\n".join(_table(values)), flush=True)
     return 0
+
+
+def _about(task: Task, line: Line) -> dict[str, Any]:
+    bus = {"bus": line.bus} if isinstance(line, AgentLine) else {}
+    return {**bus, "unit_id": task.unit_id, "area": task.area}
 
 
 def _values(task: Task, request: ReadRequest, data: bytes) -> Iterator[dict[str, Any]]:
@@ -147,14 +178,14 @@ def _table(values: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _failed(
-    task: Task, request: ReadRequest, outcome: Outcome, fault: PortError | None, heard: bytes, as_json: bool
+    task: Task, request: ReadRequest, outcome: Outcome, line: Line, heard: bytes, as_json: bool
 ) -> int:
-    if isinstance(outcome, PortDown) and fault is not None:
-        raise fault
+    if isinstance(outcome, PortDown) and line.fault is not None:
+        raise line.fault
     message, hint = explain(outcome, heard, task)
     if as_json:
         error = {"quality": quality(outcome).label, "message": message, "heard": heard.hex(), "hint": hint}
-        print(json.dumps({"unit_id": task.unit_id, "area": task.area, "error": error}), flush=True)
+        print(json.dumps({**_about(task, line), "error": error}), flush=True)
     last = request.address + request.count - 1
     what = f"unit {task.unit_id}, {_AREAS[task.area]} {request.address}-{last}"
     print(f"edge-agent: {what}: {message}\n    hint: {hint}", file=sys.stderr)
@@ -165,13 +196,14 @@ def explain(outcome: Outcome, heard: bytes, task: Task) -> tuple[str, str]:
     """(why nothing came, what to try), in a technician's words."""
     match outcome:
         case NoReply():
-            wait = f"{task.bus.timeout_ns / 1e6:.0f} ms"
-            return f"nothing heard within {wait}", (
+            wait = f" within {task.timeout_ns / 1e6:.0f} ms" if task.timeout_ns else ""
+            return f"nothing heard{wait}", (
                 "is it powered, are A and B the right way round, is this its unit id, speed and format?"
             )
         case BadFrame(cause, count):
             shown = hex_bytes(heard[:64]) + (" ..." if count > 64 else "")
-            return f"garbage heard ({cause}), {count} bytes: {shown}", (
+            # A running agent keeps the bytes to itself: its `run --trace` shows them.
+            return f"garbage heard ({cause}), {count} bytes" + (f": {shown}" if heard else ""), (
                 "wrong speed or format, no termination, two devices with one unit id, or a second master?"
             )
         case DeviceException(code):

@@ -25,6 +25,7 @@ from edge_agent.clock import Clock, boot_id
 from edge_agent.counters import Counters
 from edge_agent.daemon import systemd
 from edge_agent.daemon.chronicle import Chronicle, Look
+from edge_agent.daemon.desk import Desk
 from edge_agent.daemon.intake import Intake
 from edge_agent.daemon.pipeline import Pipeline
 from edge_agent.daemon.snapshot import Snapshots, Sources
@@ -94,7 +95,8 @@ class Agent:
         self._pipeline = self._make_pipeline()
         self._spool_writer = self._make_spool_writer()
         self._pipeline.open(self._spool.recovery)
-        self._status = StatusServer(options.socket, snapshots.take, clock)
+        desk = Desk(site, self._buses, clock, self._counters)
+        self._status = StatusServer(options.socket, snapshots.take, clock, desk)
         self._workers = self._make_workers(options.tracer)
 
     # --- parts ----------------------------------------------------------------------------------
@@ -176,11 +178,14 @@ class Agent:
             Worker("uplink", sender.run, sender.heartbeat, counters, sender.wake),
             Worker("spool", spool.run, spool.heartbeat, counters, spool.wake),
             Worker("pipeline", pipeline.run, pipeline.heartbeat, counters, self._intake.wake),
-            *(Worker(f"bus-{bus.bus.name}", bus.run, bus.heartbeat, counters) for bus in self._buses),
+            *(self._bus_worker(bus) for bus in self._buses),
         ]
         if tracer is not None:
             workers.append(Worker("trace", tracer.run, tracer.heartbeat, counters))
         return {worker.name: worker for worker in workers}
+
+    def _bus_worker(self, bus: BusWorker) -> Worker:
+        return Worker(f"bus-{bus.bus.name}", bus.run, bus.heartbeat, self._counters, bus.wake)
 
     # --- what the status shows ------------------------------------------------------------------
 

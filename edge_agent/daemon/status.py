@@ -1,110 +1,210 @@
-"""The status socket: whoever connects is given one JSON snapshot, and the connection is closed.
+"""The agent's two Unix sockets, served by one thread: the status, and commands.
 
-The daemon opens no network port; this Unix socket is its only window, readable by its own user and
-group. A client that does not read is dropped after a second, so it cannot hold the thread.
+    status.sock     whoever connects is given one JSON snapshot, and the connection is closed
+    commands.sock   one JSON command on a line, one JSON reply on a line, and the connection is closed
+
+The daemon opens no network port; these are its only windows, for its own user and group. No client is
+waited for: one that does not speak or does not read is dropped after a second and holds up nobody; a
+command waits for its bus while the others are served.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
 import selectors
 import socket
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, Protocol
 
 from edge_agent.clock import Clock
+from edge_agent.daemon.commands import MAX_LINE, PATIENCE_NS, CommandError
+from edge_agent.daemon.sockets import Client, commands_path, default_path, listen
 from edge_agent.errors import EdgeAgentError
 from edge_agent.heartbeat import Heartbeat
+from edge_agent.model import NS, MonoNs
 
 log = logging.getLogger(__name__)
 
+__all__ = ["StatusServer", "default_path", "fetch"]
+
 Snapshot = Callable[[], Mapping[str, Any]]
-_CLIENT_TIMEOUT_S = 1.0
+CLIENT_NS = NS
+"""Of a client: to say its line, and to take what it is given."""
+MAX_CLIENTS = 32
+"""At once; whoever comes then waits to be taken."""
+MAX_COMMANDS = 16
+"""Of them, so that the status is told while commands wait; what is more is refused."""
 _POLL_S = 0.5
 
 
-class StatusServer:
-    """Thread body. The snapshot is made in this thread, from values other threads replace whole."""
+class Desk(Protocol):
+    """Who carries out commands."""
 
-    def __init__(self, path: Path, snapshot: Snapshot, clock: Clock) -> None:
+    def take(self, line: bytes, reply: Callable[[bytes], None]) -> None:
+        """`reply` is called once, from any thread."""
+
+    def failed(self, error: CommandError) -> bytes:
+        """The reply to a command that is not even heard."""
+
+
+class StatusServer:
+    """Thread body. The snapshot is made in this thread, from values other threads replace whole. Without a
+    `desk` there is no command socket."""
+
+    def __init__(self, path: Path, snapshot: Snapshot, clock: Clock, desk: Desk | None = None) -> None:
         self.path = path
         self.heartbeat = Heartbeat("status", clock)
         self._snapshot = snapshot
-        self._socket = _listen(path)
+        self._clock = clock
+        self._desk = desk
+        self._socket = listen(path, "status")
+        self._commands = self._listen_for_commands() if desk is not None else None
         self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._selector = selectors.DefaultSelector()
+        self._doors_are_open = False
+        self._clients: set[Client] = set()
+        self._replies: deque[tuple[Client, bytes]] = deque()
+        """From the threads of the buses."""
+
+    def _listen_for_commands(self) -> socket.socket:
+        try:
+            return listen(commands_path(self.path), "command")
+        except EdgeAgentError:
+            self._socket.close()
+            self.path.unlink(missing_ok=True)
+            raise
 
     def wake(self) -> None:
-        """Let `run` look at its stop event now."""
+        """Let `run` look at its stop event and at its replies now."""
         os.eventfd_write(self._wake_fd, 1)
 
     def run(self, stop: Event) -> None:
-        with selectors.DefaultSelector() as selector, self._socket:
-            listening = selector.register(self._socket, selectors.EVENT_READ)
-            selector.register(self._wake_fd, selectors.EVENT_READ)
+        self._selector.register(self._wake_fd, selectors.EVENT_READ, self._woken)
+        try:
             while not stop.is_set():
                 self.heartbeat.turn()
-                ready = [key for key, _ in selector.select(_POLL_S)]
-                if listening in ready and not self._serve():
-                    # Out of descriptors: the client still waits, so `select` would return at once for ever.
-                    stop.wait(_POLL_S)
-        with contextlib.suppress(OSError):
-            self.path.unlink()
+                self._open_doors()
+                for key, _ in self._selector.select(_POLL_S):
+                    if key.data() is False:
+                        # Out of descriptors: the client waits, so `select` would return at once for ever.
+                        stop.wait(_POLL_S)
+                self._drop_late()
+        finally:
+            self._close()
 
-    def _serve(self) -> bool:
-        """False when the connection could not even be taken."""
-        try:
-            connection, _ = self._socket.accept()
-        except OSError as error:
-            log.warning("status socket: cannot accept a connection: %s", error)
+    # --- the listening sockets ------------------------------------------------------------------
+
+    def _open_doors(self) -> None:
+        room = len(self._clients) < MAX_CLIENTS
+        if room == self._doors_are_open:
+            return
+        self._doors_are_open = room
+        for listening, _, accept in self._doors():
+            if room:
+                self._selector.register(listening, selectors.EVENT_READ, accept)
+            else:
+                self._selector.unregister(listening)
+
+    def _doors(self) -> Iterator[tuple[socket.socket, Path, Callable[[], bool]]]:
+        yield self._socket, self.path, self._accept_status
+        if self._commands is not None:
+            yield self._commands, commands_path(self.path), self._accept_command
+
+    def _accept_status(self) -> bool:
+        client = self._accept(self._socket)
+        if client is None:
             return False
-        with connection, contextlib.suppress(OSError):
-            connection.settimeout(_CLIENT_TIMEOUT_S)
-            connection.sendall(json.dumps(self._snapshot()).encode())
+        self._give(client, json.dumps(self._snapshot()).encode())
         return True
 
-
-def _listen(path: Path) -> socket.socket:
-    if _answers(path):
-        raise EdgeAgentError(f"another edge-agent already serves {path}\n    hint: stop it, or use --socket")
-    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    try:
-        _bind(server, path)
-        server.listen(8)
-        server.setblocking(False)
-    except OSError as error:
-        server.close()
-        raise EdgeAgentError(
-            f"cannot listen on the status socket {path}: {error.strerror or error}"
-            "\n    hint: choose another place with --socket or $EDGE_AGENT_SOCKET"
-        ) from error
-    return server
-
-
-def _bind(server: socket.socket, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Only what an agent that was killed left behind: a mistyped --socket must not cost a file.
-    if path.is_socket():
-        path.unlink()
-    old_mask = os.umask(0o117)
-    try:
-        server.bind(str(path))
-    finally:
-        os.umask(old_mask)
-
-
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-        client.settimeout(_CLIENT_TIMEOUT_S)
-        try:
-            client.connect(str(path))
-        except OSError:
+    def _accept_command(self) -> bool:
+        assert self._commands is not None and self._desk is not None, "registered only with both"
+        client = self._accept(self._commands)
+        if client is None:
             return False
-    return True
+        client.commands = True
+        if sum(one.commands for one in self._clients) > MAX_COMMANDS:
+            error = CommandError("too many clients", reason="full", hint="try again in a moment")
+            self._give(client, self._desk.failed(error))
+        else:
+            self._selector.register(client, selectors.EVENT_READ, lambda: self._hear(client))
+        return True
+
+    def _accept(self, listening: socket.socket) -> Client | None:
+        """None when the connection could not even be taken."""
+        try:
+            connection, _ = listening.accept()
+        except OSError as error:
+            log.warning("status socket: cannot accept a connection: %s", error)
+            return None
+        client = Client(connection, MonoNs(self._clock.mono_ns() + CLIENT_NS))
+        self._clients.add(client)
+        return client
+
+    # --- clients --------------------------------------------------------------------------------
+
+    def _hear(self, client: Client) -> None:
+        assert self._desk is not None, "only clients of the command socket are heard"
+        line = client.hear(MAX_LINE)
+        if line is None:
+            return
+        if not line:
+            self._drop(client)  # Somebody looked whether anybody is there.
+            return
+        self._selector.unregister(client)
+        client.deadline = MonoNs(self._clock.mono_ns() + PATIENCE_NS + 2 * CLIENT_NS)
+        self._desk.take(line, lambda data: self._reply(client, data))
+
+    def _reply(self, client: Client, data: bytes) -> None:
+        """From any thread."""
+        self._replies.append((client, data))
+        self.wake()
+
+    def _woken(self) -> None:
+        with suppress(BlockingIOError):
+            os.eventfd_read(self._wake_fd)
+        while self._replies:
+            client, data = self._replies.popleft()
+            if not client.gone:
+                self._give(client, data)
+
+    def _give(self, client: Client, data: bytes) -> None:
+        client.give(data)
+        client.deadline = MonoNs(self._clock.mono_ns() + CLIENT_NS)
+        if client.send():
+            self._drop(client)
+        else:
+            self._selector.register(client, selectors.EVENT_WRITE, lambda: self._give_more(client))
+
+    def _give_more(self, client: Client) -> None:
+        if client.send():
+            self._drop(client)
+
+    def _drop_late(self) -> None:
+        now = self._clock.mono_ns()
+        for client in [client for client in self._clients if client.deadline <= now]:
+            self._drop(client)
+
+    def _drop(self, client: Client) -> None:
+        with suppress(KeyError):
+            self._selector.unregister(client)
+        self._clients.discard(client)
+        client.close()
+
+    def _close(self) -> None:
+        for client in list(self._clients):
+            self._drop(client)
+        self._selector.close()
+        for listening, path, _ in self._doors():
+            listening.close()
+            with suppress(OSError):
+                path.unlink()
 
 
 def fetch(path: Path) -> dict[str, Any]:
@@ -126,10 +226,3 @@ def fetch(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise EdgeAgentError(f"{path} does not speak like an edge-agent: {error}") from error
     return snapshot
-
-
-def default_path() -> Path:
-    """$EDGE_AGENT_SOCKET, else under systemd's $RUNTIME_DIRECTORY, else /run/edge-agent/status.sock."""
-    if chosen := os.environ.get("EDGE_AGENT_SOCKET"):
-        return Path(chosen)
-    return Path(os.environ.get("RUNTIME_DIRECTORY", "/run/edge-agent")) / "status.sock"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from edge_agent.bus.device import MannersOf
 from edge_agent.bus.fake import FakeLine, FakePort
 from edge_agent.bus.outcomes import Block, BusEvent, Outcome, ReadRequest, Skipped, Values
 from edge_agent.bus.port import Port
@@ -93,7 +94,7 @@ class Rig:
             self.port = FakePort(self.clock, respond, timing.char_ns)
             line = kind(lambda: wrap(self.port), timing, self.clock, manners={})
         self.worker = BusWorker(where, 0, 7, self.events.append, self.clock, self.counters, line=line)
-        line.manners = {device.index: device.manners for device in self.worker._devices.values()}
+        line.manners = MannersOf(self.worker._devices)
         self.line = line
 
     def run(self, seconds: float) -> None:

@@ -94,18 +94,17 @@ def test_continuous_points_get_what_is_left():
     (fast, slow) = (d.points[0] for d in forecast.bus.devices)
     alone = forecast_of(device_of(0)).round_ns
     assert forecast.achievable_ns(slow) == 100 * MS
-    assert alone is not None
     assert forecast.achievable_ns(fast) == pytest.approx(alone * 0.9 / (0.9 - forecast.load))
 
 
-def test_on_overload_every_period_grows_alike_and_nothing_is_left():
+def test_on_overload_every_period_grows_alike_and_continuous_points_keep_a_little():
     forecast = forecast_of(device_of(5, 10, 0), baud=9600)
     assert forecast.is_overloaded
     assert forecast.stretch == pytest.approx(forecast.load / 0.9)
     quick, slow, continuous = forecast.bus.devices[0].points
     assert forecast.achievable_ns(quick) == pytest.approx(5 * MS * forecast.stretch)
     assert forecast.achievable_ns(slow) == pytest.approx(10 * MS * forecast.stretch)
-    assert forecast.achievable_ns(continuous) is None
+    assert forecast.achievable_ns(continuous) == pytest.approx((10 + forecast.stretch) * 1000 * MS)
 
 
 def test_the_requests_of_a_forecast_take_together_what_it_says():

@@ -25,7 +25,7 @@ class Bench:
         self.devices = devices_of(site(device("a", units[0]), device("b", units[1])), 0)
         self.overheard = Overheard()
         self.probes = Probes(self.devices.values(), MonoNs(0), self.overheard)
-        self.pool = Pool()
+        self.pool = Pool(MonoNs(0))
         for one in self.devices.values():
             one.manners.unheard = 3
         self.silent(0, 3 + probes)

@@ -1,0 +1,74 @@
+"""The other end of the command socket: how a command of this program asks a running agent."""
+
+from __future__ import annotations
+
+import json
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge_agent.bus.outcomes import Outcome
+from edge_agent.daemon.commands import PATIENCE_NS, Command, CommandError, line_of, outcome_of
+from edge_agent.daemon.sockets import commands_path
+from edge_agent.errors import EdgeAgentError
+from edge_agent.model import NS
+
+_TIMEOUT_S = PATIENCE_NS / NS + 5
+_MAX_REPLY = 1 << 16
+
+
+class NoAgent(EdgeAgentError):
+    """No agent could be asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What the agent says of a read or a probe."""
+
+    outcome: Outcome
+    bus: str
+    link: str
+    unit_id: int
+    device: str
+    """Empty when none is configured for this unit."""
+    probing: bool
+    """Whether the device is thought silent, and only probed."""
+
+
+def ask(status_path: Path, command: Command) -> Told:
+    """Waits for the reply. NoAgent when there is none to ask, CommandError when it does not do it."""
+    path = commands_path(status_path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.settimeout(_TIMEOUT_S)
+        try:
+            client.connect(str(path))
+            client.sendall(line_of(command))
+            reply = _line(client)
+        except OSError as error:
+            raise NoAgent(
+                f"no running agent takes commands at {path}: {error.strerror or error}"
+                "\n    hint: is the service running, and are you in its group? elsewhere: --socket PATH"
+            ) from error
+    return _told(path, reply)
+
+
+def _line(client: socket.socket) -> bytes:
+    reply = b""
+    while not reply.endswith(b"\n") and len(reply) <= _MAX_REPLY and (data := client.recv(_MAX_REPLY)):
+        reply += data
+    return reply
+
+
+def _told(path: Path, reply: bytes) -> Told:
+    try:
+        data: dict[str, Any] = json.loads(reply)
+        if "error" in data:
+            raise CommandError(data["error"], reason=data["reason"], hint=data["hint"])
+        about = {key: data[key] for key in ("bus", "link", "unit_id", "device", "probing")}
+        return Told(outcome=outcome_of(data["outcome"]), **about)
+    except (ValueError, TypeError, KeyError) as error:
+        raise NoAgent(
+            f"{path} does not speak like an edge-agent"
+            "\n    hint: if the agent was just stopped, that is why; else it is of another version"
+        ) from error

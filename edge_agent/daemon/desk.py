@@ -1,0 +1,132 @@
+"""Who takes a command to its bus, and makes a reply of what it came to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from edge_agent.bus.atoms import allowed
+from edge_agent.bus.lane import Answer, Asked, LaneFull
+from edge_agent.bus.outcomes import ReadRequest
+from edge_agent.bus.report import describe_link
+from edge_agent.clock import Clock
+from edge_agent.counters import Counters, declare
+from edge_agent.daemon.commands import (
+    PATIENCE_NS,
+    Command,
+    CommandError,
+    Probe,
+    Read,
+    error_line,
+    parse,
+    reply_line,
+)
+from edge_agent.model import NS, BusDef, DeviceDef, MonoNs, SerialLink, Site
+
+COMMANDS_FAILED = declare(
+    "commands_failed", "commands that were not understood or not taken, by reason", "reason"
+)
+
+Reply = Callable[[bytes], None]
+"""Called once, from any thread, with the line to send; must not block."""
+
+
+class Askable(Protocol):
+    """A bus that runs."""
+
+    def ask(self, asked: Asked) -> None: ...
+
+
+class Desk:
+    """`buses` are those of the site, in its order. `take` is called by one thread."""
+
+    def __init__(self, site: Site, buses: Sequence[Askable], clock: Clock, counters: Counters) -> None:
+        self._site = site
+        self._buses = buses
+        self._clock = clock
+        self._counters = counters
+
+    def take(self, line: bytes, reply: Reply) -> None:
+        """Carry out one command, or say at once why not."""
+        try:
+            self._carry_out(parse(line), reply)
+        except CommandError as error:
+            reply(self.failed(error))
+
+    def failed(self, error: CommandError) -> bytes:
+        self._counters.get(COMMANDS_FAILED, error.reason).add()
+        return error_line(error)
+
+    def _carry_out(self, command: Command, reply: Reply) -> None:
+        number, unit_id, name = self._whom(command)
+        bus = self._site.buses[number]
+        about = {"bus": bus.name, "link": describe_link(bus), "unit_id": unit_id, "device": name}
+        what = self._index(name) if isinstance(command, Probe) else self._request(bus, unit_id, name, command)
+
+        def answer(came: Answer) -> None:
+            reply(_late() if came.outcome is None else reply_line(came.outcome, about | _state(came)))
+
+        try:
+            self._buses[number].ask(Asked(what, MonoNs(self._clock.mono_ns() + PATIENCE_NS), answer))
+        except LaneFull as full:
+            message, _, hint = str(full).partition("\n    hint: ")
+            raise CommandError(message, reason="full", hint=hint) from None
+
+    def _whom(self, command: Command) -> tuple[int, int, str]:
+        """(number of the bus, unit id, name of the device or empty when none is configured)."""
+        if command.device:
+            for number, device in self._devices():
+                if device.name == command.device:
+                    return number, device.unit_id, device.name
+            raise CommandError(f"no device {command.device}", reason="unknown", hint=self._known())
+        assert isinstance(command, Read), "a probe always names its device"
+        number = self._number(command)
+        devices = self._site.buses[number].devices
+        name = next((device.name for device in devices if device.unit_id == command.unit_id), "")
+        return number, command.unit_id, name
+
+    def _number(self, command: Read) -> int:
+        for number, bus in enumerate(self._site.buses):
+            if bus.name == command.bus or (command.port and _is_port(bus, command.port)):
+                return number
+        what = f"bus {command.bus}" if command.bus else f"bus on {command.port}"
+        buses = ", ".join(f"{bus.name} ({describe_link(bus)})" for bus in self._site.buses)
+        raise CommandError(f"no {what}", reason="unknown", hint=f"there is: {buses}")
+
+    def _request(self, bus: BusDef, unit_id: int, name: str, command: Read) -> ReadRequest:
+        first, end = command.address, command.address + command.count
+        for device in bus.devices:
+            if device.unit_id == unit_id and not allowed(command.area, first, end, device.quirks):
+                raise CommandError(
+                    f"{device.name} must not be asked for {command.area} {first}-{end - 1} in one read",
+                    reason="forbidden",
+                    hint="its profile says so: it may misbehave when these addresses are read",
+                )
+        index = self._index(name) if name else -unit_id
+        return ReadRequest(index, unit_id, command.area, command.address, command.count, ())
+
+    def _index(self, name: str) -> int:
+        return next(index for index, device in enumerate(self._site.devices) if device.name == name)
+
+    def _devices(self) -> list[tuple[int, DeviceDef]]:
+        return [(number, device) for number, bus in enumerate(self._site.buses) for device in bus.devices]
+
+    def _known(self) -> str:
+        return "there is: " + ", ".join(device.name for _, device in self._devices()[:20])
+
+
+def _late() -> bytes:
+    """Counted where it happened: `bus_lane_expired`."""
+    message = f"the bus was not free within {PATIENCE_NS // NS} s"
+    hint = "a device of this bus is waited for; try again, or look at `edge-agent status`"
+    return error_line(CommandError(message, reason="late", hint=hint))
+
+
+def _is_port(bus: BusDef, port: str) -> bool:
+    """Whether both names lead to one device: /dev/serial/by-id/... and /dev/ttyUSB0, for one."""
+    return isinstance(bus.link, SerialLink) and os.path.realpath(bus.link.path) == os.path.realpath(port)
+
+
+def _state(came: Answer) -> dict[str, Any]:
+    return {"probing": came.is_silent}

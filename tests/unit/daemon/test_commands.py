@@ -1,0 +1,241 @@
+"""Commands: what is understood, what is refused, and that any bytes are one or the other."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_agent.bus.lane import Answer, LaneFull
+from edge_agent.bus.outcomes import (
+    BadCause,
+    BadFrame,
+    DeviceException,
+    NoReply,
+    PortDown,
+    ReadRequest,
+    Values,
+)
+from edge_agent.clock import FakeClock
+from edge_agent.counters import Counters
+from edge_agent.daemon.commands import (
+    MAX_LINE,
+    CommandError,
+    Probe,
+    Read,
+    line_of,
+    outcome_of,
+    parse,
+    reply_line,
+)
+from edge_agent.daemon.desk import Desk
+from edge_agent.model import Area, BusDef, MonoNs, SerialLink
+from tests.unit.bus.site import device, site
+
+READ = {"command": "read", "bus": "b", "unit_id": 1, "area": "holding", "address": 0, "count": 2}
+
+
+def said(**changes):
+    return json.dumps({key: value for key, value in (READ | changes).items() if value is not None}).encode()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        Read(bus="b", unit_id=7, area=Area.COIL, address=0xFFFF, count=1),
+        Read(port="/dev/ttyUSB0", unit_id=255, area=Area.HOLDING, address=0, count=125),
+        Read(device="meter", area=Area.INPUT, address=3, count=4),
+        Probe(device="zähler"),
+    ],
+)
+def test_a_command_survives_its_way(command):
+    assert parse(line_of(command)) == command
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (b"", "JSON"),
+        (b"\xff\xfe", "JSON"),
+        (b"[]", "JSON"),
+        (b"[" * MAX_LINE, "JSON"),
+        (b"1" * MAX_LINE, "JSON"),
+        (b" " * (MAX_LINE + 1), "4096"),
+        (b"{}", "command"),
+        (said(command="write"), "read"),
+        (said(command=["read"]), "read"),
+        (said(bus=None), "one of"),
+        (said(device="d"), "one of"),
+        (said(bus=3), "bus"),
+        (said(bus=""), "bus"),
+        (said(bus="x" * 2000), "bus"),
+        (said(bus="a\0b"), "bus"),
+        (said(unit_id=0), "unit_id"),
+        (said(unit_id=256), "unit_id"),
+        (said(unit_id=True), "unit_id"),
+        (said(unit_id=1.0), "unit_id"),
+        (said(area="register"), "area"),
+        (said(area=3), "area"),
+        (said(address=-1), "address"),
+        (said(address=65536), "address"),
+        (said(count=0), "count"),
+        (said(count=126), "count"),
+        (said(address=65535, count=2), "count"),
+        (said(count=10**400), "count"),
+        (said(count=None), "count"),
+        (said(values=[1]), "values"),
+        (b'{"command": "probe"}', "device"),
+        (b'{"command": "probe", "device": "d", "unit_id": 1}', "unit_id"),
+        (b'{"command": "probe", "device": {}}', "device"),
+    ],
+)
+def test_what_is_wrong_is_said(line, words):
+    with pytest.raises(CommandError, match=words):
+        parse(line)
+
+
+@given(st.binary(max_size=200) | st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*READ, "x"]), inner),
+    max_leaves=8,
+).map(lambda value: json.dumps(value).encode()))  # fmt: skip
+@settings(max_examples=300)
+def test_whatever_comes_is_a_command_or_an_error(line):
+    try:
+        command = parse(line)
+    except CommandError as error:
+        assert error.message
+    else:
+        assert parse(line_of(command)) == command
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [Values(b"\x00\xff", 5), DeviceException(2, 7), NoReply(), BadFrame(BadCause.CRC, 9), PortDown("lost")],
+)
+def test_an_outcome_survives_its_way(outcome):
+    line = reply_line(outcome, {"bus": "b"})
+    assert line.endswith(b"\n")
+    assert outcome_of(json.loads(line)["outcome"]) == outcome
+
+
+@pytest.mark.parametrize(
+    "data", [{}, {"kind": "wet"}, {"kind": "values"}, {"kind": "values", "data": 3, "latency_ns": 1},
+             {"kind": "bad_frame", "cause": "x", "heard": 1}],
+)  # fmt: skip
+def test_what_is_no_outcome_is_refused(data):
+    with pytest.raises(ValueError, match=r"not a|valid|hex"):
+        outcome_of(data)
+
+
+# --- the desk -------------------------------------------------------------------------------------
+
+
+class Bus:
+    def __init__(self):
+        self.asked = []
+        self.full = False
+
+    def ask(self, asked):
+        if self.full:
+            raise LaneFull("16 requests wait\n    hint: later")
+        self.asked.append(asked)
+
+
+class Counter:
+    """A desk with two buses, and what it replied."""
+
+    def __init__(self, tmp_path):
+        self.port = tmp_path / "ttyS0"
+        self.port.touch()
+        where = site(device("a", 1), device("careful", 2, forbidden=((Area.HOLDING, 10, 19),)))
+        first = where.buses[0]
+        link = SerialLink(path=str(self.port))
+        second = BusDef(name="two", link=link, devices=(device("z", 1),))
+        where = type(where)(**{**{f: getattr(where, f) for f in where.__slots__}, "buses": (first, second)})
+        self.buses = [Bus(), Bus()]
+        self.counters = Counters()
+        self.desk = Desk(where, self.buses, FakeClock(), self.counters)
+        self.replies = []
+
+    def take(self, **changes):
+        self.desk.take(said(**changes), lambda line: self.replies.append(json.loads(line)))
+        return self.replies[-1] if self.replies else None
+
+
+@pytest.fixture
+def counter(tmp_path):
+    return Counter(tmp_path)
+
+
+def test_a_read_goes_to_the_device_of_its_unit_or_to_a_guest(counter):
+    counter.take()
+    counter.take(unit_id=9)
+    counter.take(bus="two")
+    assert [one.what for one in counter.buses[0].asked] == [
+        ReadRequest(0, 1, Area.HOLDING, 0, 2, ()),
+        ReadRequest(-9, 9, Area.HOLDING, 0, 2, ()),
+    ]
+    assert [one.what.device for one in counter.buses[1].asked] == [2]
+
+
+def test_a_device_is_found_by_its_name(counter):
+    counter.take(bus=None, unit_id=None, device="z")
+    assert counter.buses[1].asked[0].what == ReadRequest(2, 1, Area.HOLDING, 0, 2, ())
+    counter.take(command="probe", bus=None, unit_id=None, area=None, address=None, count=None, device="z")
+    assert counter.buses[1].asked[1].what == 2
+
+
+def test_a_port_is_found_under_any_of_its_names(counter, tmp_path):
+    (tmp_path / "by-id").symlink_to(counter.port)
+    for name in ("ttyS0", "by-id"):
+        counter.take(bus=None, port=str(tmp_path / name))
+    assert len(counter.buses[1].asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason", "words"),
+    [
+        ({"bus": "three"}, "unknown", "no bus three"),
+        ({"bus": None, "port": "/dev/ttyS9"}, "unknown", "no bus on /dev/ttyS9"),
+        ({"bus": None, "unit_id": None, "device": "q"}, "unknown", "no device q"),
+        ({"unit_id": 2, "address": 9}, "forbidden", "careful must not be asked for holding 9-10"),
+        ({"count": 0}, "malformed", "count"),
+    ],
+)
+def test_what_is_not_carried_out_is_said_at_once_with_its_reason_and_counted(counter, changes, reason, words):
+    reply = counter.take(**changes)
+    assert reply["reason"] == reason
+    assert words in reply["error"]
+    assert counter.counters.snapshot() == {f"commands_failed{{{reason}}}": 1}
+    assert not any(bus.asked for bus in counter.buses)
+
+
+def test_a_full_lane_is_said_with_its_hint(counter):
+    counter.buses[0].full = True
+    reply = counter.take()
+    assert (reply["reason"], reply["hint"]) == ("full", "later")
+
+
+def test_the_reply_comes_with_the_answer_and_says_who_was_asked(counter):
+    assert counter.take() is None
+    counter.buses[0].asked[0].answer(Answer(Values(b"\0\1\0\2", 5), MonoNs(0)))
+    assert counter.replies == [
+        {
+            "bus": "b",
+            "link": "/dev/fake 19200 8N1",
+            "unit_id": 1,
+            "device": "a",
+            "probing": False,
+            "outcome": {"kind": "values", "data": "00010002", "latency_ns": 5},
+        }
+    ]
+
+
+def test_a_bus_that_was_not_free_in_time_is_said(counter):
+    counter.take()
+    counter.buses[0].asked[0].answer(Answer(None, MonoNs(0)))
+    assert counter.replies[0]["reason"] == "late"
+    assert "30 s" in counter.replies[0]["error"]
