@@ -5,8 +5,7 @@ own on a line of its own, in turns. The far end is a slave in C (c/pacing_slave.
 after a request and releases the reply at the line's pace. The line's limit is the least time that a
 transaction can take: request, t3.5, reply, t3.5. How late the slave was with a reply's last byte is
 measured and taken off; how late it sees a request is measured and left in, as it is for everybody.
-"An ideal loop in C" does nothing but sleep, read and write: what it misses, the machine misses. Where it is
-permitted, all of them run ahead of the machine's other work (nice -10), which is not what is measured.
+"An ideal loop in C" does nothing but sleep, read and write: what it misses, the machine misses.
 
 Needs mosquitto, cc, libmodbus-dev; with node and npm, modbus-serial is fetched and takes its turn.
 
@@ -17,10 +16,8 @@ python benchmarks/bus.py many maps       parts of it, shown and not published
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -43,8 +40,6 @@ def main() -> int:
     chosen = parser.parse_args().parts or list(PARTS)
     if unknown := set(chosen) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
-    with suppress(PermissionError):
-        os.nice(-10)
     with TemporaryDirectory() as name, broker(Path(name)) as url:
         bench = Bench(Path(name), url)
         rows = [row for part in chosen for row in PARTS[part](bench)]

@@ -29,8 +29,9 @@ _STEP_RATIO = 2**0.5
 STEPS = tuple(round(ASSUMED_TURNAROUND_NS * _STEP_RATIO**k) for k in range(-12, 26))
 """Turnarounds that are told apart, 0.08 ms to 30 s, each 1.41 times the one before. A plan only hangs on
 which gap is cheaper than a request of its own, and that is known no better than the turnaround is."""
-_STAY = 2**0.375
-"""What is measured must leave the present step by this factor, where half a step is 2^0.25."""
+_STAY = 2**0.4375
+"""What is measured must leave the present step by this factor: more than half a step and a tenth, 1.31, so
+that a turnaround midway between two steps does not wander, and less than a whole one."""
 _MIDWAY = tuple(round(step * 2**0.25) for step in STEPS[:-1])
 
 

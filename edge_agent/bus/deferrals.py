@@ -19,10 +19,10 @@ ILLEGAL_FUNCTION = 1
 
 PAUSES_NS: dict[int, tuple[int, int]] = {
     ILLEGAL_FUNCTION: (60 * NS, 3600 * NS),
-    4: (NS, 60 * NS),
+    4: (NS, 10 * NS),
     5: (NS // 2, 10 * NS),
     6: (NS // 2, 10 * NS),
-    8: (NS, 60 * NS),
+    8: (NS, 10 * NS),
 }
 """Exception to the first pause and the longest; each pause is twice the one before. Source of the codes:
 Modbus Application Protocol V1.1b3, 7."""

@@ -19,7 +19,7 @@ from edge_agent.bus.percentiles import RecentDurations
 from edge_agent.bus.symptoms import Picture
 from edge_agent.bus.ticks import Ticks
 from edge_agent.bus.timing import bus_timing
-from edge_agent.model import NS, BusDef, MonoNs, SerialLink
+from edge_agent.model import NS, BusDef, DeviceServerLink, MonoNs, SerialLink
 
 LOOK_NS = 2 * NS
 _NOBODY = ("exception_10", "exception_11")
@@ -32,7 +32,7 @@ class Quality:
     def __init__(self, bus: BusDef, devices: Iterable[Device], now: MonoNs) -> None:
         self._devices = tuple(devices)
         self._char_ns = bus_timing(bus).char_ns
-        self._is_wire = isinstance(bus.link, SerialLink)
+        self._is_wire = isinstance(bus.link, SerialLink | DeviceServerLink)
         self._names = {device.definition.unit_id: device.name for device in self._devices}
         self._times = {device.index: RecentDurations() for device in self._devices}
         self._reply_ns: dict[int, list[int | None]] = {}

@@ -120,6 +120,9 @@ class Scan:
         elif isinstance(outcome, DeviceException):
             self.gateway += 1
         self._hear(probe, outcome, sounds)
+        if unit.is_found and self._groups and not self._groups[0].units:
+            # It answered at once, so nobody waited for the slow ones before it.
+            self._ask_again(one for one in self._recent if not self._unit(probe.setting, one).is_found)
         self._recent.append(probe.unit_id)
 
     def refuse(self, setting: Setting | None, why: str) -> None:

@@ -32,7 +32,7 @@ from edge_agent.bus.quiet import Quiet
 from edge_agent.bus.talker import ROWS, Ask, Talker
 from edge_agent.bus.timing import Timing
 from edge_agent.bus.tracing import Tracer
-from edge_agent.bus.transaction import Transaction, Wait
+from edge_agent.bus.transaction import OVERSLEPT_NS, Transaction, Wait
 from edge_agent.clock import Clock
 from edge_agent.errors import PortError
 from edge_agent.kernels import talk
@@ -132,6 +132,8 @@ class SerialLine(KeptPort[Port]):
     def _plain(self, request: ReadRequest, ask: Ask, talker: Talker, row: int) -> Done:
         """A plain good reply: what `_exchange` does with one, without the steps that led to it."""
         want, spoken = ask.want, talker.spoken(row)
+        if spoken.last - spoken.sent > self._longest_ns(ask) + OVERSLEPT_NS:
+            return self._overslept(request, ask, talker, row)
         frame = talker.bytes_heard(row, want.length)
         outcome = Values(frame[3:-2], spoken.latency_ns)
         self.counts.sent_bytes += len(want.request)
@@ -141,7 +143,19 @@ class SerialLine(KeptPort[Port]):
             self._tracer.outcome(request, outcome, frame, ask.timeout_ns, spoken.last)
         self.counts.overheard.answered(want)
         self._answered(self.manners[request.device], outcome.latency_ns, spoken.last)
-        return Done(outcome, spoken.last, spoken.last - spoken.start + self._timing.interframe_ns)
+        return Done(outcome, spoken.last, self._occupied_ns(ask, spoken.start, spoken.last))
+
+    def _overslept(self, request: ReadRequest, ask: Ask, talker: Talker, row: int) -> Done:
+        """A reply that lay there for a while is its twin's to judge."""
+        port, spoken = self._port, talker.spoken(row)
+        if port is None:
+            return self._port_down()
+        transaction = self._begun(request, ask, spoken.start, spoken.sent)
+        transaction.receive(talker.bytes_heard(row, spoken.heard), spoken.last)
+        try:
+            return self._conclude(port, request, ask, transaction, spoken.start) or self._port_down()
+        except PortError as error:
+            return self._give_up(error)
 
     def _take_over(self, port: Port, request: ReadRequest, ask: Ask, talker: Talker, row: int) -> Done | None:
         """Go on with a request that the compiled loop sent; None when the agent is stopping."""
@@ -191,9 +205,21 @@ class SerialLine(KeptPort[Port]):
             self._tracer.concluded(request, transaction, ask.timeout_ns, now)
         self._after(port, transaction, want, self.manners[request.device], ask.timeout_ns, now)
         self._count(transaction)
-        answered = isinstance(outcome, Values | DeviceException)
-        occupied = now - start if answered else self._timing.wire_ns(len(want.request) + transaction.heard)
-        return Done(outcome, now, occupied + self._timing.interframe_ns)
+        if transaction.overslept:
+            self._discard(transaction.overslept, now)
+        if isinstance(outcome, Values | DeviceException):
+            return Done(outcome, now, self._occupied_ns(ask, start, now))
+        wire_ns = self._timing.wire_ns(len(want.request) + transaction.heard)
+        return Done(outcome, now, wire_ns + self._timing.interframe_ns)
+
+    def _occupied_ns(self, ask: Ask, start: MonoNs, now: MonoNs) -> int:
+        """What a request and its reply took of the line: not the time for which this process was stopped."""
+        return min(now - start, self._longest_ns(ask)) + self._timing.interframe_ns
+
+    def _longest_ns(self, ask: Ask) -> int:
+        """Request, timeout, reply, and the pause in it that is tolerated."""
+        wire_ns = self._timing.wire_ns(len(ask.want.request) + ask.want.length)
+        return ask.timeout_ns + wire_ns + self._timing.chunk_gap_ns
 
     def _await(self, port: Port, transaction: Transaction) -> Outcome | None:
         """The outcome; None when the agent is stopping."""

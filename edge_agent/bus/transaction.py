@@ -42,6 +42,10 @@ _BABBLE_KEPT = 64
 _ECHO_PIECE = 3
 """Fewer bytes prove no echo: every reply begins with the unit id and the function of its request."""
 
+OVERSLEPT_NS = 1_000_000_000
+"""A busy machine wakes a thread late, and its reply is good all the same; but one whose process was
+stopped, or its machine, finds a value that may be from before."""
+
 _BABBLE_LOOK_NS = 20_000_000
 """Between two looks at a line that babbles: it must not cost the processor."""
 
@@ -59,7 +63,7 @@ class Transaction:
 
     __slots__ = (
         "_buffer", "_checked", "_deadline", "_first_heard", "_foreign", "_last_heard", "_timeout_ns",
-        "_timing", "_tx_end", "_want", "echo", "frame", "heard", "outcome", "raw",
+        "_timing", "_tx_end", "_want", "echo", "frame", "heard", "outcome", "overslept", "raw",
         "timed_out",
     )  # fmt: skip
 
@@ -79,6 +83,8 @@ class Transaction:
         """Our request came back: a half-duplex adapter that hears itself."""
         self.raw = b""
         """All that was heard, for the trace; no more than two of the longest frames."""
+        self.overslept = b""
+        """Read so long after the wait was over that nobody knows how old it is: it answers nothing."""
         self.frame = b""
         """The reply as it stood on the wire, once there is one."""
         self.timed_out = False
@@ -95,6 +101,9 @@ class Transaction:
     def receive(self, data: bytes, now: MonoNs) -> None:
         """Bytes were heard; `now` is not before the last of them."""
         if not data or self.outcome is not None:
+            return
+        if now > self._latest + OVERSLEPT_NS:
+            self.overslept += data
             return
         if not self.heard:
             self._first_heard = now
@@ -133,13 +142,17 @@ class Transaction:
         # One sleep over all that is missing, then the tolerated gap: a whole reply costs two looks, and
         # a truncated one no more than its full length would have taken.
         whole = self._last_heard + self._timing.wire_ns(max(0, self._want.length - have))
-        latest = self._deadline + self._timing.wire_ns(self._want.length) + self._timing.chunk_gap_ns
-        until = min(whole + self._timing.chunk_gap_ns, latest)
+        until = min(whole + self._timing.chunk_gap_ns, self._latest)
         if now >= until:
             return self._end()
         if self._is_babble:
             whole = max(whole, now + _BABBLE_LOOK_NS)
         return Wait(MonoNs(min(whole, until)), MonoNs(until))
+
+    @property
+    def _latest(self) -> MonoNs:
+        """When the wait is over, whatever is heard."""
+        return MonoNs(self._deadline + self._timing.wire_ns(self._want.length) + self._timing.chunk_gap_ns)
 
     @property
     def _is_babble(self) -> bool:

@@ -108,9 +108,9 @@ def parse(options: argparse.Namespace) -> Task:
     link = _link(options, problems)
     if problems.all:
         raise InputError(problems.all)
-    where = options.port or options.tcp or options.tls
+    where = str(options.port or options.tcp or options.tls)
     return Task(
-        bus=None if link is None else BusDef(name=str(where), link=link, timeout_ns=timeout_ns),
+        bus=None if link is None else BusDef(name=where, link=link, timeout_ns=timeout_ns),
         unit_id=options.unit_id,
         area=area,
         first=first,

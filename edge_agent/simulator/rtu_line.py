@@ -161,7 +161,9 @@ class RtuLine:
         if not reply.sends:
             self._decided.append(reply.entry)
             return
-        self._transmit(reply.sends, MonoNs(end + self.turnaround_ns), reply.entry)
+        end = self._transmit(reply.sends, MonoNs(end + self.turnaround_ns), reply.entry)
+        for send in reply.strangers:
+            end = self._transmit((send,), end, None)
 
     def _transmit(self, sends: tuple[Send, ...], begin: MonoNs, entry: Entry | None) -> MonoNs:
         """Plan bytes, the first not before `begin`; return when the wire is free again."""

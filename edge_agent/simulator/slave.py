@@ -28,6 +28,9 @@ _NOT_BY_TCP = {
 }  # fmt: skip
 """Faults of a wire; a TCP connection has none of them."""
 
+_STRANGERS = (FaultKind.SECOND_DEVICE, FaultKind.SECOND_MASTER)
+"""Faults by which others speak: all but what is sent first is theirs."""
+
 _ANSWER = {
     FaultKind.SILENCE: Answer.NONE,
     FaultKind.BABBLE: Answer.NONE,
@@ -59,6 +62,8 @@ class Reply:
     fault: Fault | None = None
     noise_ns: int = 0
     """Noise instead of a reply, for so long."""
+    strangers: tuple[Send, ...] = ()
+    """What others say behind it: if they are spoken over, the reply was still heard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +125,15 @@ class Slave:
         sends = self._play(fault, self._spoil(fault, asked, pdu), asked.echo)
         noise_ns = fault.burst_ns if fault.kind is FaultKind.BABBLE else 0
         entry = _with_fault(entry, fault, sends)
-        return Reply(sends=sends, entry=entry, device=device, fault=fault, noise_ns=noise_ns)
+        own = 1 if fault.kind in _STRANGERS else len(sends)
+        return Reply(
+            sends=sends[:own],
+            entry=entry,
+            device=device,
+            fault=fault,
+            noise_ns=noise_ns,
+            strangers=sends[own:],
+        )
 
     def _content(self, memory: Memory, asked: _Asked, fault: Fault | None) -> tuple[bytes, Entry]:
         """The PDU of the reply, and the entry for the log."""
@@ -200,10 +213,11 @@ class Slave:
         """It has its own values and its own delay, up to once and a half the reply's length."""
         length = len(reply)
         second = wire.rtu_frame(reply[0], reply[1:3] + self._random.randbytes(length - 5))
-        offset = self._random.randrange(length + length // 2 + 1)
-        if offset >= length:
-            return Send(0, reply), Send(0, second)
-        return (Send(0, overlapped(reply, second, offset)),)
+        both = overlapped(reply, second, self._random.randrange(1, length + length // 2 + 1))
+        # Behind it, or over a last byte that happens to stay as it is: the first one is heard whole.
+        if both.startswith(reply):
+            return Send(0, reply), Send(0, both[length:])
+        return (Send(0, both),)
 
     def _second_master(self, gap_ns: int) -> tuple[Send, Send]:
         """It asks a unit that is not here for two registers, and has its answer."""

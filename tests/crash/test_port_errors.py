@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import serial
 
+from edge_agent import kernels
 from edge_agent.bus import port as port_module
 from edge_agent.bus.outcomes import Block, BusEvent, PortDown, Values, quality
 from edge_agent.bus.worker import BusWorker
@@ -348,12 +349,13 @@ def test_a_short_write_goes_on(seen, monkeypatch):
     assert seen.worker._line.counts.opened == 1
 
 
-def test_unplug_and_replug_under_another_name(tmp_path):
+@pytest.mark.parametrize("loop", ["compiled", "python"])
+def test_unplug_and_replug_under_another_name(tmp_path, loop):
     """Three replugs behind one link, as udev moves it; each leaves its gap in what is handed on."""
     link = tmp_path / "by-id"
     slave = PtySlave()
     link.symlink_to(slave.path)
-    seen = Seen(str(link))
+    seen = Seen(str(link), kernels.load("native").talk if loop == "compiled" else None)
     try:
         for _ in range(3):
             before = seen.good()

@@ -9,6 +9,7 @@ import termios
 
 import pytest
 
+from edge_agent import kernels
 from edge_agent.bus import port as port_module
 from edge_agent.bus.lines import make_line
 from edge_agent.bus.manners import Manners
@@ -64,14 +65,16 @@ def test_a_dead_port_leaves_the_other_bus_alone():
 
 
 @pytest.mark.parametrize("baud", [9600, 115200])
-def test_a_reply_in_sixteen_millisecond_chunks_is_joined(baud):
+@pytest.mark.parametrize("loop", ["compiled", "python"])
+def test_a_reply_in_sixteen_millisecond_chunks_is_joined(baud, loop):
     """An FTDI adapter at its default timer; its phase has nothing to do with the reply."""
     fine_timers()
     points = [(point(f"p{at}", address=at), float(at)) for at in range(100)]
     with SimulatedLine([device(*points)], baud=baud, chunks="usb") as simulated:
         clock = SystemClock()
         bus = BusDef(name="b", link=SerialLink(path=simulated.path, baud=baud))
-        line = make_line(bus, {0: Manners()}, clock)
+        talk = kernels.load("native").talk if loop == "compiled" else None
+        line = make_line(bus, {0: Manners()}, clock, talk=talk)
         line.open()
         asked = [request(count, unit=2, address=0) for count in (1, 20, 40, 62, 100)] * 2
         done = line.run(asked, MonoNs(clock.mono_ns() + 60 * NS))

@@ -33,6 +33,10 @@ EXPECTED = {
     FaultKind.ECHO: {"good"},
     FaultKind.PARTIAL_ECHO: {"good"},
     FaultKind.NO_VALUE: {"invalid", "good"},
+    FaultKind.SECOND_DEVICE: {"bad_frame", "good"},
+    # Its request runs into ours, or ours into its.
+    FaultKind.SECOND_MASTER: {"good", "bad_frame", "no_reply"},
+    FaultKind.WRONG_SPEED: {"bad_frame"},
 }
 # `late` plays with the timeout the master is thought to have; the longest burst of babble is one second.
 ARGUMENTS = {FaultKind.LATE: ":timeout=200ms", FaultKind.NO_VALUE: ""}
@@ -91,7 +95,9 @@ def misbehave(folder, seed: int, seconds: float, faults: list[FaultKind]) -> Non
             rig.lines[fault.value].faults.clear()
         end = time.time()
         rig.wait(
-            lambda: {d["state"] for b in rig.status()["buses"] for d in b["devices"]} == {"up"},
+            lambda: all(
+                d["state"] == "up" and not d["later"] for b in rig.status()["buses"] for d in b["devices"]
+            ),
             timeout_s=30,
             what="recovery of every device",
         )
@@ -107,8 +113,10 @@ def judge(rig: Rig, name: str, begin: float, end: float) -> None:
     devices = [device for device in rig.site.devices if device.name == name]
     samples = [item for item in rig.of_kind("sample") if item["device"] == name]
     verdict = oracle.samples(devices, rig.served(name), samples, rig.runs)
-    assert not verdict.foreign, (name, verdict.foreign[:3])
-    assert not verdict.doubled, (name, verdict.doubled[:3])
+    # Of two devices with one unit id nobody can tell whose value it is; a hint says that there are two.
+    if name != FaultKind.SECOND_DEVICE:
+        assert not verdict.foreign, (name, verdict.foreign[:3])
+        assert not verdict.doubled, (name, verdict.doubled[:3])
     # Half a second for the first struck request to time out, and for the last to be over.
     during = Counter(item["quality"] for item in samples if begin + 1 <= item["t"] <= end - 0.5)
     after = Counter(item["quality"] for item in samples if item["t"] > end + 20 or item is samples[-1])

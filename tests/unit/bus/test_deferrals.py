@@ -85,7 +85,7 @@ def test_one_register_a_device_fails_at_does_not_cost_the_others_their_rate():
     rig.run(60.5)
     asked = [request.address for _, request in rig.line.asked]
     assert asked.count(100) == asked.count(101) == 61
-    assert asked.count(102) < 10
+    assert asked.count(102) <= 10
     assert len(rig.polls(2)) == 61
 
 

@@ -10,7 +10,7 @@ from edge_agent.bus.debts import FORGET_NS, Debts, other_lengths, shape
 from edge_agent.bus.frames import expect
 from edge_agent.bus.load import LoadLimit
 from edge_agent.bus.manners import FLOOR_NS, AdaptiveTimeout, Manners
-from edge_agent.bus.outcomes import BadCause, BadFrame, DeviceException, NoReply, Values
+from edge_agent.bus.outcomes import BadCause, BadFrame, DeviceException, NoReply, PortDown, Values
 from edge_agent.bus.quiet import Quiet
 from edge_agent.bus.timing import rtu_timing
 from edge_agent.model import NS, Area, MonoNs, PointType, Quirks, SerialLink
@@ -204,6 +204,12 @@ def test_a_damaged_whole_reply_owes_nothing_and_a_broken_one_does():
     debts.note(request(), BadFrame(BadCause.CRC, 9), MonoNs(0))
     assert not debts
     debts.note(request(), BadFrame(BadCause.SHORT, 5), MonoNs(0))
+    assert debts.owes(request(), MonoNs(0))
+
+
+def test_what_was_asked_of_a_port_that_went_is_owed():
+    debts = Debts()
+    debts.note(request(), PortDown("lost"), MonoNs(0))
     assert debts.owes(request(), MonoNs(0))
 
 

@@ -126,10 +126,11 @@ def test_nothing_is_sent_while_a_late_reply_is_still_coming(make_bench):
     assert second >= first + bench.timing.wire_ns(8) + 299 * MS + bench.timing.interframe_ns
 
 
-@given(st.integers(0, 2**32), st.integers(1, 700))
+@given(st.integers(0, 2**32), st.integers(1, 440))
 @settings(max_examples=40, deadline=None)
 def test_late_replies_never_give_another_requests_values(seed, late_ms):
-    """A worker against a device that is late at random: each value belongs to its register."""
+    """A worker against a device that is late at random, and answers out of turn: each value belongs to its
+    register. As late as three timeouts: what comes later can only be told by its length."""
     chance = random.Random(seed)
     free_at: dict[int, int] = {}
 
@@ -242,6 +243,63 @@ def test_trace_shows_both_directions_gaps_and_verdicts(make_bench):
     gap = bench.frames[1].gap_ns
     assert 4.9 * MS < gap < 5.3 * MS
     assert bench.frames[1].gap_chars == pytest.approx(gap / bench.timing.char_ns)
+
+
+def oversleep(clock, ns, armed):
+    """The next sleep once `armed` takes so much longer: the process was stopped, or its machine."""
+    sleep_until = clock.sleep_until
+
+    def sleep(when):
+        sleep_until(when)
+        if armed and armed.pop():
+            clock.advance(ns)
+
+    clock.sleep_until = sleep
+
+
+def test_a_reply_found_after_the_process_was_stopped_is_nobodys_and_takes_nothing_of_the_line(make_bench):
+    armed: list[bool] = []
+
+    def respond(data):
+        armed[:] = [True] if len(bench.port.sent) == 1 else []
+        return [(5 * MS, value_reply(data, len(bench.port.sent)))]
+
+    bench = make_bench(respond)
+    oversleep(bench.clock, 30 * NS, armed)
+    first, second = bench.line.run([request(), request()], MonoNs(bench.clock.mono_ns() + 60 * NS))
+    assert first.outcome == NoReply()
+    assert first.line_ns < NS
+    assert second.outcome.data[:2] == b"\0\x02"
+    assert bench.line.counts.late_replies == 1
+    assert bench.line.counts.discarded_bytes == bench.line.counts.heard_bytes // 2
+
+
+def test_a_thread_that_wakes_late_on_a_busy_machine_keeps_its_reply(make_bench):
+    armed: list[bool] = []
+
+    def respond(data):
+        armed[:] = [True]
+        return [(5 * MS, value_reply(data, 1))]
+
+    bench = make_bench(respond)
+    oversleep(bench.clock, NS // 2, armed)
+    assert [type(outcome) for outcome in bench.run(request())] == [Values]
+
+
+def test_a_line_is_polled_again_at_once_after_the_process_was_stopped():
+    armed: list[bool] = []
+
+    def respond(data):
+        armed[:] = [True] if len(rig.port.sent) == 3 else []
+        return [(MS, value_reply(data, 1))]
+
+    rig = Rig(site(device(poll_ms=1000)), respond=respond)
+    oversleep(rig.clock, 60 * S, armed)
+    rig.run(5)
+    assert rig.clock.mono_ns() > rig.start + 60 * S
+    asked = len(rig.port.sent)
+    rig.run(5)
+    assert len({at // S for at, _ in rig.port.sent[asked:]}) >= 5
 
 
 def test_exceptions_keep_their_code_through_the_line(make_bench):

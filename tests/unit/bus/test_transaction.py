@@ -70,14 +70,14 @@ def test_a_reply_in_pieces_is_joined(cut, gap_ms):
 def test_a_head_of_the_reply_that_comes_for_ever_is_looked_at_once(head, monkeypatch):
     """Each byte may begin or end a few frames; that all which was heard is searched again with every piece
     would take the processor for longer than the wait itself."""
-    looked_at = []
+    looked_at: list[int] = []
     crc = frames.crc16
 
-    def look(data):
+    def counted(data: bytes) -> int:
         looked_at.append(len(data))
         return crc(data)
 
-    monkeypatch.setattr(frames, "crc16", look)
+    monkeypatch.setattr(frames, "crc16", counted)
     want = expect(request(125))
     pieces = [(n, want.header[:head]) for n in range(1, 3000)]
     outcome, at = play(pieces, want, 3000 * MS)
