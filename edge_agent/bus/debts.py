@@ -12,7 +12,9 @@ An exception proves nothing: the late reply itself may be one.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 
 from edge_agent.bus.atoms import allowed, limits
 from edge_agent.bus.frames import byte_count
@@ -61,8 +63,9 @@ class Debts:
             case DeviceException():
                 if self._owed:
                     self._owed[shape(request)] = now
-            case BadFrame(cause, paused=False) if cause is BadCause.CRC:
-                pass  # A whole frame came in one go, damaged: nothing is owed.
+            case BadFrame(cause, paused=False) if cause is BadCause.CRC and not self._owed:
+                pass  # A whole frame came in one go, damaged: nothing is owed. Unless it was the rest of what
+                # is owed behind the beginning of this one, whose own rest is then still to come.
             case NoReply() | BadFrame() | PortDown():
                 self._owed[shape(request)] = now
 
@@ -91,31 +94,28 @@ def other_lengths(
         return [request]
     if (request.area, request.address, request.count) in quirks.read_whole:
         return [request]
-    for parts in (*_halves(request, points), *_longer(request, quirks)):
+    # The first way is nearly always one, and a silent device is looked at with every turn.
+    for parts in chain(_halves(request, points), _longer(request, quirks)):
         if not any(debts.owes(part, now) for part in parts):
             return parts
     return [request]
 
 
-def _halves(request: ReadRequest, points: tuple[PointDef, ...]) -> list[list[ReadRequest]]:
+def _halves(request: ReadRequest, points: tuple[PointDef, ...]) -> Iterator[list[ReadRequest]]:
     """Each way to ask the points in two requests, cut where no point and no group is cut."""
-    ways = []
-    for cut in range(1, len(points)):
-        first, rest = points[:cut], points[cut:]
-        first_end = max(point.address + point.words for point in first)
-        if first_end <= rest[0].address and not _same_group(first, rest):
-            ways.append(
-                [
-                    replace(request, count=first_end - request.address, points=request.points[:cut]),
-                    replace(
-                        request,
-                        address=rest[0].address,
-                        count=request.address + request.count - rest[0].address,
-                        points=request.points[cut:],
-                    ),
-                ]
-            )
-    return ways
+    first_end, end = 0, request.address + request.count
+    for cut, begins in enumerate(points[1:], 1):
+        first_end = max(first_end, points[cut - 1].address + points[cut - 1].words)
+        if first_end <= begins.address and not _same_group(points[:cut], points[cut:]):
+            yield [
+                replace(request, count=first_end - request.address, points=request.points[:cut]),
+                replace(
+                    request,
+                    address=begins.address,
+                    count=end - begins.address,
+                    points=request.points[cut:],
+                ),
+            ]
 
 
 def _same_group(first: tuple[PointDef, ...], rest: tuple[PointDef, ...]) -> bool:

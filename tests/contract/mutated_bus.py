@@ -11,14 +11,17 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from random import Random
 
-from edge_agent.bus.fake import FakePort
+import pytest
+
 from edge_agent.bus.line import Done
 from edge_agent.bus.outcomes import BusEvent, DeviceException, PortDown, ReadRequest, Values
 from edge_agent.bus.serial_line import SerialLine
+from edge_agent.bus.talker import Talker
 from edge_agent.bus.timing import Timing, bus_timing
 from edge_agent.bus.worker import BusWorker
 from edge_agent.clock import FakeClock
 from edge_agent.counters import Counters
+from edge_agent.kernels.talk import talk
 from edge_agent.model import (
     NS,
     Area,
@@ -34,6 +37,7 @@ from edge_agent.model import (
 )
 from edge_agent.simulator.wire import ReadPdu, is_rtu_frame, parse_pdu, rtu_frame
 from tests.contract.mutations import Case, Mutation, mutate
+from tests.unit.bus.virtual_talk import TalkingPort, VirtualSystem
 
 MS = 1_000_000
 TIMEOUT_NS = 200 * MS
@@ -59,8 +63,8 @@ class Tally:
         )
 
 
-class HeardPort(FakePort):
-    """Remembers what the agent heard since its last request."""
+class HeardPort(TalkingPort):
+    """Remembers what the agent heard since its last request, by whichever loop."""
 
     heard = b""
 
@@ -73,11 +77,20 @@ class HeardPort(FakePort):
         self.heard += data
         return data
 
+    def take(self, length: int) -> bytes:
+        data = super().take(length)
+        self.heard += data
+        return data
+
 
 class MutatedBus:
-    """Make it, `run` it for a number of cases, look at `tally`. AssertionError at the first wrong thing."""
+    """Make it, `run` it for a number of cases, look at `tally`. AssertionError at the first wrong thing.
 
-    def __init__(self, seed: int, flips: float) -> None:
+    `compiled`: the requests are made by the compiled loop's own body, its system calls put in the fake's
+    place for one test.
+    """
+
+    def __init__(self, seed: int, flips: float, compiled: pytest.MonkeyPatch | None = None) -> None:
         self._dice = Random(seed)
         self._flips = flips
         self.tally = Tally()
@@ -91,7 +104,9 @@ class MutatedBus:
         self._clock = FakeClock()
         self._timing = bus_timing(site.buses[0])
         self._port = HeardPort(self._clock, self._respond, self._timing.char_ns)
-        line = _WatchedLine(self)
+        if compiled:
+            VirtualSystem(compiled, self._clock).port = self._port
+        line = _WatchedLine(self, Talker(talk, self._timing) if compiled else None)
         self._worker = BusWorker(site, 0, 1, self._take, self._clock, Counters(), line=line)
         line.manners = {device.index: device.manners for device in self._worker._devices.values()}
 
@@ -174,9 +189,9 @@ class MutatedBus:
 class _WatchedLine(SerialLine):
     """The agent's own line, looked at from both sides of each call."""
 
-    def __init__(self, bus: MutatedBus) -> None:
+    def __init__(self, bus: MutatedBus, talker: Talker | None) -> None:
         self._watching = bus
-        super().__init__(lambda: bus._port, bus._timing, bus._clock, manners={})
+        super().__init__(lambda: bus._port, bus._timing, bus._clock, manners={}, talker=talker)
 
     def run(
         self, plan: Sequence[ReadRequest], deadline: MonoNs, patience_ns: int | None = None

@@ -33,9 +33,9 @@ MS = 1_000_000
 UNITS = (1, 2, 17, 130, 247)
 
 
-def endure(seed: int, cases: int) -> None:
+def endure(seed: int, cases: int, compiled: pytest.MonkeyPatch | None = None) -> None:
     """Most cases flip bits, so that what passes is often enough to be held against its odds."""
-    bus = MutatedBus(seed, flips=0.75)
+    bus = MutatedBus(seed, 0.75, compiled)
     bus.run(cases)
     tally = bus.tally
     least, most = likely(tally.expected)
@@ -44,12 +44,21 @@ def endure(seed: int, cases: int) -> None:
 
 
 def test_no_value_is_accepted_that_was_not_sent(seed) -> None:
-    endure(seed, 30_000)
+    endure(seed, 20_000)
+
+
+def test_the_compiled_loop_accepts_no_value_that_was_not_sent(seed, monkeypatch) -> None:
+    endure(seed, 10_000, monkeypatch)
 
 
 @pytest.mark.soak
 def test_no_value_is_accepted_that_was_not_sent_in_a_million_replies(seed) -> None:
     endure(seed, 1_000_000)
+
+
+@pytest.mark.soak
+def test_the_compiled_loop_accepts_no_value_that_was_not_sent_in_many_replies(seed, monkeypatch) -> None:
+    endure(seed, 200_000, monkeypatch)
 
 
 # --- a real port, with and without the compiled loop -------------------------------------------------

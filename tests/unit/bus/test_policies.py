@@ -209,6 +209,14 @@ def test_a_damaged_whole_reply_owes_nothing_and_a_broken_one_does():
         assert debts.owes(request(), MonoNs(0))
 
 
+def test_the_rest_of_what_is_owed_behind_a_new_beginning_is_no_damaged_whole_reply():
+    """Its own rest is still to come, and would complete the beginning of the same length asked next."""
+    debts = Debts()
+    debts.note(request(4), BadFrame(BadCause.SHORT, 4), MonoNs(0))
+    debts.note(request(2), BadFrame(BadCause.CRC, 13), MonoNs(1))
+    assert debts.owes(request(2), MonoNs(2))
+
+
 def test_what_was_asked_of_a_port_that_went_is_owed():
     debts = Debts()
     debts.note(request(), PortDown("lost"), MonoNs(0))
