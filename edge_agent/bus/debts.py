@@ -63,9 +63,9 @@ class Debts:
             case DeviceException():
                 if self._owed:
                     self._owed[shape(request)] = now
-            case BadFrame(cause) if cause is BadCause.CRC and not self._owed:
-                pass  # A whole frame came, damaged: nothing is owed. Unless it was the rest of what is owed
-                # behind the beginning of this one, whose own rest is then still to come.
+            case BadFrame(cause, paused=False) if cause is BadCause.CRC and not self._owed:
+                pass  # A whole frame came in one go, damaged: nothing is owed. Unless it was the rest of what
+                # is owed behind the beginning of this one, whose own rest is then still to come.
             case NoReply() | BadFrame() | PortDown():
                 self._owed[shape(request)] = now
 

@@ -88,6 +88,8 @@ class Manners:
     interframe_ns: int | None = None
     unheard: int = 0
     """Timeouts in a row after which nothing came in the late window either."""
+    slow: bool = False
+    """It is away because it answers late: its late reply is waited for, whatever came before."""
 
     def late_ns(self, timeout_ns: int) -> int:
         """How long after a timeout of `timeout_ns` a reply may still come.
@@ -98,6 +100,8 @@ class Manners:
         """
         if self.late_window_ns is not None:
             return self.late_window_ns
+        if self.slow:
+            return 2 * self.timeout.configured_ns
         return 0 if self.unheard >= _AWAY else 2 * timeout_ns
 
     @property

@@ -54,6 +54,8 @@ class BadFrame:
     cause: BadCause
     heard: int
     """Bytes heard."""
+    paused: bool = False
+    """They came with a pause between them: they may belong to two replies, and another rest still come."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,6 @@ class Overheard:
     """Replies of units that were never asked."""
     _asked: Expected | None = None
     _answered: bool = False
-    _silent: bool = False
     _tail: bytes = b""
 
     def of(self, unit_id: int) -> Heard:

@@ -5,6 +5,10 @@ within the breaker's patience it is made all the same. Of three probes one shoul
 configured timeout, in case the device has become slow: where no gap holds that either, the short one
 is made, and a whole one is forced once in five minutes only. So on a full line a dead device takes a
 short timeout every eight to twelve seconds, and on an idle one nothing that anybody else wanted.
+
+A unit that does answer, but after its timeout, is not dead and costs more: its late reply runs into
+whoever is asked then. Its probes are whole ones with their whole late window, and where no gap holds that
+they come every two minutes only. What helps is another timeout; a hint says so.
 """
 
 from __future__ import annotations
@@ -14,11 +18,14 @@ from dataclasses import dataclass
 
 from edge_agent.bus.breaker import Breaker
 from edge_agent.bus.device import Device
+from edge_agent.bus.overheard import Overheard
 from edge_agent.bus.pool import Job, Pool
 from edge_agent.model import NS, MonoNs
 
 WHOLE_AT_LEAST_NS = 300 * NS
 """On a line without a gap: a device slower than its short timeout is found within this time."""
+LATE_PATIENCE_NS = 120 * NS
+"""How long the probe of a unit that answers late waits for a gap that holds it."""
 _MARGIN_NS = NS // 50
 """Request and silences around a probe, at any speed."""
 
@@ -31,12 +38,15 @@ class Unit:
     devices: tuple[Device, ...]
     whole_at: MonoNs
     """When it was last given the whole timeout."""
+    late_before: int = 0
+    """Its late replies when its last outcome was noted: one that came since is that request's."""
 
 
 class Probes:
-    """`devices` are those of one bus."""
+    """`devices` are those of one bus; `overheard` is its line's."""
 
-    def __init__(self, devices: Iterable[Device], now: MonoNs) -> None:
+    def __init__(self, devices: Iterable[Device], now: MonoNs, overheard: Overheard) -> None:
+        self._overheard = overheard
         together: dict[Breaker, list[Device]] = {}
         for device in devices:
             together.setdefault(device.breaker, []).append(device)
@@ -57,8 +67,12 @@ class Probes:
         for mate in self.mates(device):
             mate.manners.timeout.probing = device.breaker.is_open
             mate.manners.timeout.whole = False
+            mate.manners.slow = False
         unit = self._unit_of.get(device.index)
-        if unit is not None and not unit.breaker.is_open:
+        if unit is None:
+            return
+        unit.late_before = self._late(unit)
+        if not unit.breaker.is_open:
             unit.whole_at = now
 
     def take(self, now: MonoNs, free_until: MonoNs, pool: Pool) -> list[Job]:
@@ -70,6 +84,7 @@ class Probes:
                 continue
             device = unit.devices[0]
             device.manners.timeout.whole = whole
+            device.manners.slow = self._is_late(unit)
             if whole:
                 unit.whole_at = now
             jobs.append(Job(device.planner.cheapest(), MonoNs(now + NS), probe=True))
@@ -80,7 +95,7 @@ class Probes:
         """When `take` has something to say; None when only time or an outcome can change that."""
         times = []
         for unit in self._waiting(pool):
-            at, patience_ns = unit.breaker.probe_at, unit.breaker.patience_ns
+            at, patience_ns = unit.breaker.probe_at, self._patience_ns(unit)
             if at is None:
                 continue
             if self._length(unit, now, free_until) is not None:
@@ -96,6 +111,18 @@ class Probes:
             if unit.breaker.is_open and not any(pool.has_probe(device.index) for device in unit.devices)
         ]
 
+    def _late(self, unit: Unit) -> int:
+        heard = self._overheard.units.get(unit.devices[0].definition.unit_id)
+        return heard.late if heard is not None else 0
+
+    def _is_late(self, unit: Unit) -> bool:
+        """Whether it answered its last request after all, when nobody waited any more."""
+        return self._late(unit) > unit.late_before
+
+    def _patience_ns(self, unit: Unit) -> int:
+        patience_ns = unit.breaker.patience_ns
+        return max(patience_ns, LATE_PATIENCE_NS) if patience_ns and self._is_late(unit) else patience_ns
+
     def _length(self, unit: Unit, now: MonoNs, free_until: MonoNs) -> bool | None:
         """Whether the probe is a whole one; None when it is not to be made now."""
         breaker, device = unit.breaker, unit.devices[0]
@@ -104,6 +131,9 @@ class Probes:
             return None
         room, waited = free_until - now, now - at
         timeout = device.manners.timeout
+        if self._is_late(unit):
+            whole_ns = device.manners.whole_late_ns + _MARGIN_NS
+            return True if whole_ns <= room or waited >= self._patience_ns(unit) else None
         if breaker.wants_whole and _cost_ns(device, timeout.configured_ns) <= room:
             return True
         if waited >= breaker.patience_ns:

@@ -151,7 +151,7 @@ class SerialLine(KeptPort[Port]):
         if port is None:
             return self._port_down()
         transaction = self._begun(request, ask, spoken.start, spoken.sent)
-        transaction.receive(talker.bytes_heard(row, spoken.heard), spoken.last)
+        transaction.receive(talker.bytes_heard(row, spoken.heard), spoken.last, spoken.first)
         try:
             return self._conclude(port, request, ask, transaction, spoken.start) or self._port_down()
         except PortError as error:

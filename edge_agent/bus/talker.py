@@ -27,6 +27,9 @@ _ROW_BYTES = 8 * at.TALK_ROW
 _FILL = struct.Struct("=7q")
 _READ = struct.Struct("=5q")
 _READ_AT = 8 * at.START_NS
+_LONGEST_BYTES = 264
+"""The longest reply, and the request before it."""
+_LONGEST_NS = 500_000_000
 _EARLY_STEPS = 8
 """Replies that were not all there at the first look, for one that was: how soon a device answers is
 found from both sides, but a look too late costs the line more than one too soon costs the processor."""
@@ -48,8 +51,9 @@ class Spoken:
 
     start: MonoNs
     sent: MonoNs
+    first: MonoNs
     last: MonoNs
-    """The clock after the read of the last byte; without any, meaningless."""
+    """The clock after the reads of the first and the last byte; without any, meaningless."""
     heard: int
     latency_ns: int
     """End of the request to the first byte of the reply, if that is what came."""
@@ -65,7 +69,8 @@ class Talker:
         self._requests = bytearray(ROWS * at.REQUEST_ROOM)
         self._replies = bytearray(ROWS * at.REPLY_ROOM)
         self._state = (ctypes.c_int64 * at.STATE_CELLS)()
-        self._state[at.SLICE_NS] = SLICE_NS
+        # A slow line's longest reply, but not so long that a stop would have to wait for it.
+        self._state[at.SLICE_NS] = SLICE_NS + min(timing.wire_ns(_LONGEST_BYTES), _LONGEST_NS)
         self._state[at.CHAR_NS] = timing.char_ns
         self._state[at.GAP_NS] = timing.chunk_gap_ns
         self._cells = (ctypes.c_int64 * (ROWS * at.TALK_ROW)).from_buffer(self._rows)
@@ -103,11 +108,9 @@ class Talker:
         start, sent, first, last, heard = _READ.unpack_from(self._rows, row * _ROW_BYTES + _READ_AT)
         wire_ns = self._timing.wire_ns
         # Bytes are read some time after they came: the first byte's time is reckoned back from the last.
-        first = min(first, last - wire_ns(heard))
-        latency_ns = max(
-            0, first - max(sent, start + wire_ns(self._cells[row * at.TALK_ROW + at.REQUEST_BYTES]))
-        )
-        return Spoken(start, sent, last, heard, latency_ns)
+        began = min(first, last - wire_ns(heard))
+        request_ns = wire_ns(self._cells[row * at.TALK_ROW + at.REQUEST_BYTES])
+        return Spoken(start, sent, first, last, heard, max(0, began - max(sent, start + request_ns)))
 
     def bytes_heard(self, row: int, length: int) -> bytes:
         place = row * at.REPLY_ROOM

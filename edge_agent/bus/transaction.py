@@ -46,6 +46,9 @@ OVERSLEPT_NS = 1_000_000_000
 """A busy machine wakes a thread late, and its reply is good all the same; but one whose process was
 stopped, or its machine, finds a value that may be from before."""
 
+_PAUSED_NS = 5_000_000
+"""More than reading in turn takes: bytes that came this much slower than the line carries them paused."""
+
 _BABBLE_LOOK_NS = 20_000_000
 """Between two looks at a line that babbles: it must not cost the processor."""
 
@@ -98,15 +101,16 @@ class Transaction:
         self._tx_end = MonoNs(max(now, start + wire))
         self._deadline = MonoNs(self._tx_end + self._timeout_ns + self._timing.held_ns(self._want.length))
 
-    def receive(self, data: bytes, now: MonoNs) -> None:
-        """Bytes were heard; `now` is not before the last of them."""
+    def receive(self, data: bytes, now: MonoNs, first: MonoNs | None = None) -> None:
+        """Bytes were heard; `now` is not before the last of them. `first`: when the first of several pieces
+        was read, if that is not known as `now`."""
         if not data or self.outcome is not None:
             return
         if now > self._latest + OVERSLEPT_NS:
             self.overslept += data
             return
         if not self.heard:
-            self._first_heard = now
+            self._first_heard = now if first is None else first
         self.heard += len(data)
         self._last_heard = now
         self._buffer += data
@@ -214,5 +218,6 @@ class Transaction:
             cause = diagnose(self._buffer, self._want)
             if cause is BadCause.GARBAGE and self._foreign is not None:
                 cause = self._foreign
-            self.outcome = BadFrame(cause, self.heard)
+            paused = self._last_heard - self._first_heard > self._timing.wire_ns(self.heard) + _PAUSED_NS
+            self.outcome = BadFrame(cause, self.heard, paused)
         return self.outcome

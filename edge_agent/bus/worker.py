@@ -90,7 +90,7 @@ class BusWorker:
         now = clock.mono_ns()
         self._schedule = timetable(self._devices.values(), now)
         self._pool = Pool(now)
-        self._probes = Probes(self._devices.values(), now)
+        self._probes = Probes(self._devices.values(), now, self._line.counts.overheard)
         self._quality = Quality(self.bus, self._devices.values(), now)
         self._errands = Errands(self._devices, self._pool, self._tally, self._probe, self._judge)
         self._woken = threading.Event()

@@ -117,6 +117,7 @@ def test_a_missing_port_and_no_permission_have_hints(capsys, tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("words", "key"),
     [
+        (["0"], "--unit-id"),
         (["--unit-id", "0", "0"], "--unit-id"),
         (["--unit-id", "248", "0"], "--unit-id"),
         (["--unit-id", "1", "9-3"], "FIRST-LAST"),

@@ -189,6 +189,9 @@ def test_a_device_is_read_by_its_name(edge_agent) -> None:
     result, _, err = edge_agent("read", "--device", "pmup", "0")
     assert result == 2
     assert "meter, pump" in err
+    result, _, err = edge_agent("read", "--device", "pump", "--unit-id", "2", "0")
+    assert result == 2
+    assert "--unit-id: is not given with --device" in err
 
 
 def test_a_unit_that_is_not_configured_is_read_too(edge_agent, rig) -> None:

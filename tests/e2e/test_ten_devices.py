@@ -30,7 +30,6 @@ LATE = "d5"
 NOISY = "d8"
 HEALTHY = tuple(f"d{n}" for n in (1, 2, 4, 6, 9, 10))
 LIVE = (*HEALTHY, NOISY)
-_PHASE_NS = 10_000_000
 LONGEST_NS = 1_050_000_000
 """The 99th percentile of a live device's period, by the issue."""
 
@@ -132,10 +131,11 @@ def pace(name: str, entries: list[Entry], since: int, end: int) -> Pace:
     mine = (entry for entry in entries if isinstance(entry, Served) and entry.device == name)
     served = [entry for entry in mine if since < entry.t_wall < end]
     # Of the requests around one beat of the schedule the first is the poll, the others repeat it.
-    phase = Counter(one.asked % PERIOD_NS // _PHASE_NS for one in served).most_common(1)[0][0] * _PHASE_NS
+    # One in the middle stands for the beat: the first may be late behind a silent device's last timeout.
+    beat = served[len(served) // 2].asked
     polls: dict[int, int] = {}
     for one in served:
-        polls.setdefault(round((one.asked - phase) / PERIOD_NS), one.asked)
+        polls.setdefault(round((one.asked - beat) / PERIOD_NS), one.asked)
     good = [one.asked for one in served if one.answer is Answer.VALUES]
     planned = 1 + (end - served[0].t_wall) // PERIOD_NS
     return Pace(name, len(polls), planned, _differences(list(polls.values())), _differences(good))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
+from edge_agent.bus import worker as worker_module
 from edge_agent.bus.lane import CAPACITY, Answer, Asked, Lane, LaneFull, Priority
 from edge_agent.bus.outcomes import DeviceException, NoReply, PortDown, ReadRequest, Values
 from edge_agent.bus.pool import Job, Pool
@@ -143,6 +146,38 @@ def test_an_idle_bus_answers_at_once_and_in_order():
         person.asks(odd(number))
     rig.run(0.1)
     assert asked_between(rig, begin, begin + 30 * MS) == [odd(0), odd(1), odd(2)]
+
+
+class Sleep(threading.Event):
+    """Says when somebody waits for it."""
+
+    def __init__(self):
+        super().__init__()
+        self.begun = threading.Event()
+
+    def wait(self, timeout=None):
+        self.begun.set()
+        return super().wait(timeout)
+
+
+def test_a_bus_that_sleeps_is_woken_by_what_is_asked_and_by_its_stop(monkeypatch):
+    monkeypatch.setattr(worker_module, "_IDLE_NS", 3600 * S)
+    monkeypatch.setattr(worker_module, "_REPORT_NS", 3600 * S)
+    rig = Rig(site(device(poll_ms=3_600_000)))
+    rig.run(1.5)
+    stop, answered = threading.Event(), threading.Event()
+    rig.worker._woken = sleep = Sleep()
+    thread = threading.Thread(target=rig.worker.run, args=(stop,))
+    thread.start()
+    try:
+        assert sleep.begun.wait(30)
+        rig.worker.ask(Asked(odd(), MonoNs(rig.clock.mono_ns() + S), lambda _: answered.set()))
+        assert answered.wait(30)
+    finally:
+        stop.set()
+        rig.worker.wake()
+        thread.join(30)
+    assert not thread.is_alive()
 
 
 def test_reads_count_in_the_load():

@@ -78,6 +78,16 @@ def test_dead_late_and_spoiled_devices_together_leave_the_live_ones_their_period
     assert p99(periods_ms(one, 9, since_s=12)) <= 1055
 
 
+@pytest.mark.parametrize("late_ms", [210, 300, 420, 560])
+def test_a_device_that_answers_after_its_timeout_leaves_the_others_their_periods(late_ms):
+    one = rig(Plant(dead=(4, 8), late_ms={6: late_ms}), timeout_ns=200 * MS)
+    one.run(610)
+    for unit in {1, 2, 3, 5, 7, 9, 10}:
+        assert p99(periods_ms(one, unit, since_s=12)) <= 1050, unit
+    # Each of its late replies was waited for, and ran into nobody.
+    assert one.line.counts.late_replies == sum(request[0] == 6 for _, request in one.port.sent)
+
+
 def test_a_dead_device_costs_the_line_little_even_when_the_line_is_full():
     plant = Plant(dead=(4, 8))
     one = rig(plant, poll_ms=300)

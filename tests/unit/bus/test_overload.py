@@ -102,7 +102,7 @@ def test_planned_polls_are_the_made_and_the_skipped_ones_exactly(load):
     st.integers(1, 60),
     st.integers(0, 5),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_with_any_classes_every_planned_poll_is_accounted_for(polls, cost_ms, gap):
     devices = [
         replace(

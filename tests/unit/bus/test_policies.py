@@ -203,8 +203,10 @@ def test_a_damaged_whole_reply_owes_nothing_and_a_broken_one_does():
     debts = Debts()
     debts.note(request(), BadFrame(BadCause.CRC, 9), MonoNs(0))
     assert not debts
-    debts.note(request(), BadFrame(BadCause.SHORT, 5), MonoNs(0))
-    assert debts.owes(request(), MonoNs(0))
+    for outcome in (BadFrame(BadCause.SHORT, 5), BadFrame(BadCause.CRC, 9, paused=True)):
+        debts = Debts()
+        debts.note(request(), outcome, MonoNs(0))
+        assert debts.owes(request(), MonoNs(0))
 
 
 def test_the_rest_of_what_is_owed_behind_a_new_beginning_is_no_damaged_whole_reply():

@@ -6,8 +6,9 @@ import pytest
 
 from edge_agent.bus.device import devices_of
 from edge_agent.bus.outcomes import NoReply
+from edge_agent.bus.overheard import Overheard
 from edge_agent.bus.pool import Job, Pool
-from edge_agent.bus.probes import WHOLE_AT_LEAST_NS, Probes
+from edge_agent.bus.probes import LATE_PATIENCE_NS, WHOLE_AT_LEAST_NS, Probes
 from edge_agent.model import MonoNs
 from tests.unit.bus.helpers import request
 from tests.unit.bus.site import MS, S, device, site
@@ -22,7 +23,8 @@ class Bench:
 
     def __init__(self, probes=0, units=(1, 2)):
         self.devices = devices_of(site(device("a", units[0]), device("b", units[1])), 0)
-        self.probes = Probes(self.devices.values(), MonoNs(0))
+        self.overheard = Overheard()
+        self.probes = Probes(self.devices.values(), MonoNs(0), self.overheard)
         self.pool = Pool(MonoNs(0))
         for one in self.devices.values():
             one.manners.unheard = 3
@@ -125,3 +127,37 @@ def test_devices_of_one_unit_id_share_one_probe():
     assert bench.probes.mates(bench.devices[1]) == (bench.devices[0], bench.devices[1])
     assert all(one.manners.timeout.probing for one in bench.devices.values())
     assert len(bench.probes.take(bench.due, NEVER, bench.pool)) == 1
+
+
+LATE_NS = 1520 * MS
+"""The whole timeout, the whole late window of twice as much, and 20 ms."""
+
+
+def test_a_unit_that_answers_late_is_probed_whole_in_a_gap_that_holds_its_late_reply():
+    bench = Bench()
+    bench.overheard.of(1).late += 1
+    assert bench.take(bench.due, LATE_NS - 1) is None
+    assert bench.take(bench.due, LATE_NS) == "whole"
+    assert bench.devices[0].manners.late_ns(100) == 1000 * MS
+
+
+def test_without_such_a_gap_it_is_probed_every_two_minutes():
+    bench = Bench()
+    bench.overheard.of(1).late += 1
+    assert bench.take(bench.due + LATE_PATIENCE_NS - 1, 0) is None
+    assert bench.take(bench.due + LATE_PATIENCE_NS, 0) == "whole"
+
+
+def test_one_that_answers_nothing_any_more_is_probed_like_all_others():
+    bench = Bench()
+    bench.overheard.of(1).late += 1
+    bench.silent(0, 1)
+    assert bench.take(bench.due, SHORT_NS) == "short"
+    assert bench.devices[0].manners.late_ns(100) == 0
+
+
+def test_a_technician_does_not_wait_for_a_late_one():
+    bench = Bench()
+    bench.overheard.of(1).late += 1
+    bench.devices[0].breaker.hasten(MonoNs(5))
+    assert bench.take(5, 0) == "whole"
