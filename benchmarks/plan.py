@@ -15,10 +15,10 @@ from time import perf_counter_ns
 
 from _common import ROOT, Row, publish
 
-from edge_agent.bus.cost import LineCost, Turnaround, line_cost
-from edge_agent.bus.planner import Planner
-from edge_agent.bus.refusals import Refusals
-from edge_agent.bus.timing import t3_5_ns
+from edge_agent.bus.plan.cost import LineCost, Turnaround, line_cost
+from edge_agent.bus.plan.planner import Planner
+from edge_agent.bus.plan.refusals import Refusals
+from edge_agent.bus.wire.timing import t3_5_ns
 from edge_agent.model import Area, BusDef, DeviceDef, PointDef, PointType, Quirks, SerialLink
 from edge_agent.profiles import Library, as_device, default_library
 

@@ -10,7 +10,7 @@ import time
 
 import serial
 
-from edge_agent.bus.frames import crc16, rtu_request
+from edge_agent.bus.wire.frames import crc16, rtu_request
 
 port, baud, units, count, period_s = sys.argv[1:]
 character_s = 10 / int(baud)

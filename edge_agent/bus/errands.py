@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from edge_agent.bus.device import Device, Devices
-from edge_agent.bus.lane import Answer, Asked, Lane, LaneFull
+from edge_agent.bus.device.device import Device, Devices
 from edge_agent.bus.line import Done
 from edge_agent.bus.outcomes import Outcome, PortDown, ReadRequest, is_alive
-from edge_agent.bus.pool import Job, Pool
+from edge_agent.bus.schedule.lane import Answer, Asked, Lane, LaneFull
+from edge_agent.bus.schedule.pool import Job, Pool
 from edge_agent.bus.tallies import Tally
 from edge_agent.model import MonoNs
 

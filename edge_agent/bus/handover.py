@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from edge_agent.bus.device import Device, down_points
+from edge_agent.bus.device.device import Device, down_points
 from edge_agent.bus.outcomes import Block, BusEvent, Outcome, ReadRequest, Skipped
 from edge_agent.bus.tallies import Tally
 from edge_agent.clock import Clock

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from edge_agent.bus.manners import Manners
 from edge_agent.bus.outcomes import Outcome, ReadRequest
-from edge_agent.bus.overheard import Overheard
+from edge_agent.bus.wire.manners import Manners
+from edge_agent.bus.wire.overheard import Overheard
 from edge_agent.errors import PortError
 from edge_agent.model import MonoNs
 

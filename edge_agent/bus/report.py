@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
-from edge_agent.bus.deferrals import ILLEGAL_FUNCTION
-from edge_agent.bus.device import Device
-from edge_agent.bus.frames import exception_name
+from edge_agent.bus.device.deferrals import ILLEGAL_FUNCTION
+from edge_agent.bus.device.device import Device
+from edge_agent.bus.device.view import why
 from edge_agent.bus.line import Line, LineCounts
-from edge_agent.bus.load import LoadLimit
-from edge_agent.bus.quality import Quality
-from edge_agent.bus.refusals import SILENT
-from edge_agent.bus.view import why
+from edge_agent.bus.plan.refusals import SILENT
+from edge_agent.bus.quality.quality import Quality
+from edge_agent.bus.schedule.load import LoadLimit
+from edge_agent.bus.wire.frames import exception_name
 from edge_agent.model import NS, BusDef, DeviceServerLink, Framing, SerialLink, TlsLink
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edge_agent.bus.line import LineCounts
-from edge_agent.bus.overheard import Heard
+from edge_agent.bus.wire.overheard import Heard
 from edge_agent.counters import Counters, declare
 
 REQUESTS = declare("bus_requests", "requests to a device, by what each came to", "bus", "device", "outcome")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from edge_agent.bus.device import Device
-from edge_agent.bus.schedule import Schedule
+from edge_agent.bus.device.device import Device
+from edge_agent.bus.schedule.schedule import Schedule
 from edge_agent.model import MonoNs
 
 

@@ -19,15 +19,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from edge_agent.bus import refusals, report
-from edge_agent.bus.agenda import Agenda
-from edge_agent.bus.device import Device, MannersOf, devices_of, retry_cost_ns
+from edge_agent.bus import report
+from edge_agent.bus.device.device import Device, MannersOf, devices_of, retry_cost_ns
+from edge_agent.bus.device.probes import Probes
+from edge_agent.bus.device.view import word
 from edge_agent.bus.errands import Errands
 from edge_agent.bus.handover import Handover
-from edge_agent.bus.lane import Asked
 from edge_agent.bus.line import Done, Line
-from edge_agent.bus.lines import make_line
-from edge_agent.bus.load import LoadLimit
+from edge_agent.bus.lines.make import make_line
+from edge_agent.bus.lines.talker import Talk
 from edge_agent.bus.outcomes import (
     BadFrame,
     BusEvent,
@@ -37,17 +37,18 @@ from edge_agent.bus.outcomes import (
     PortDown,
     ReadRequest,
 )
-from edge_agent.bus.pool import Job, Pool
-from edge_agent.bus.probes import Probes
-from edge_agent.bus.quality import Quality
-from edge_agent.bus.schedule import Due
-from edge_agent.bus.shares import FILL_NS
-from edge_agent.bus.slack import fine_timers
-from edge_agent.bus.talker import Talk
+from edge_agent.bus.plan import refusals
+from edge_agent.bus.quality.quality import Quality
+from edge_agent.bus.schedule.agenda import Agenda
+from edge_agent.bus.schedule.lane import Asked
+from edge_agent.bus.schedule.load import LoadLimit
+from edge_agent.bus.schedule.pool import Job, Pool
+from edge_agent.bus.schedule.schedule import Due
+from edge_agent.bus.schedule.shares import FILL_NS
 from edge_agent.bus.tallies import Tally
 from edge_agent.bus.timetable import timetable
-from edge_agent.bus.trace import Trace
-from edge_agent.bus.view import word
+from edge_agent.bus.wire.slack import fine_timers
+from edge_agent.bus.wire.trace import Trace
 from edge_agent.clock import Clock
 from edge_agent.counters import Counters
 from edge_agent.errors import PortError

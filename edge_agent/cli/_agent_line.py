@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_agent.bus.line import Done, LineCounts
-from edge_agent.bus.manners import Manners
 from edge_agent.bus.outcomes import PortDown, ReadRequest
+from edge_agent.bus.wire.manners import Manners
 from edge_agent.clock import Clock
 from edge_agent.daemon import status
 from edge_agent.daemon.asking import NoAgent, Told, ask

@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from edge_agent.bus.scan import LONG_NS, SHORT_NS, Scan
-from edge_agent.bus.scan_settings import (
+from edge_agent.bus.scan.scan import LONG_NS, SHORT_NS, Scan
+from edge_agent.bus.scan.settings import (
     BAUDS,
     COMMON_BAUDS,
     COMMON_FORMATS,

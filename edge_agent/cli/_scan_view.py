@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from edge_agent.bus.frames import exception_name
 from edge_agent.bus.outcomes import DeviceException, Values
-from edge_agent.bus.scan import Scan
-from edge_agent.bus.scan_unit import Unit
+from edge_agent.bus.scan.scan import Scan
+from edge_agent.bus.scan.unit import Unit
+from edge_agent.bus.wire.frames import exception_name
 from edge_agent.cli._view import table
 from edge_agent.model import Area, TcpLink
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from edge_agent.errors import InputError
 
 if TYPE_CHECKING:
-    from edge_agent.bus.forecast import Forecast
+    from edge_agent.bus.plan.forecast import Forecast
     from edge_agent.config.schema import Report
     from edge_agent.model import Site
 
@@ -51,8 +51,8 @@ def run(options: argparse.Namespace) -> int:
 
 def judge(site: Site, report: Report) -> None:
     """Every bus that its polls ask for more than it may give, and what to slow down."""
-    from edge_agent.bus import overload
-    from edge_agent.bus.forecast import forecasts
+    from edge_agent.bus.plan import overload
+    from edge_agent.bus.plan.forecast import forecasts
 
     for forecast in forecasts(site):
         if forecast.is_overloaded:
@@ -62,7 +62,7 @@ def judge(site: Site, report: Report) -> None:
 
 def summarize(site: Site) -> dict[str, Any]:
     """What a sound configuration amounts to, as plain data."""
-    from edge_agent.bus.forecast import forecasts
+    from edge_agent.bus.plan.forecast import forecasts
 
     return {
         "file": site.source,
@@ -96,7 +96,7 @@ def lines(summary: dict[str, Any]) -> list[str]:
 
 
 def _bus(forecast: Forecast) -> dict[str, Any]:
-    from edge_agent.bus import by_id
+    from edge_agent.bus.ports import by_id
     from edge_agent.bus.report import describe_port
     from edge_agent.model import SerialLink
 

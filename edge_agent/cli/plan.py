@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from edge_agent.cli import _view
 
 if TYPE_CHECKING:
-    from edge_agent.bus.forecast import Forecast, Read
+    from edge_agent.bus.plan.forecast import Forecast, Read
     from edge_agent.model import Site
 
 _SHOWN = 3
@@ -43,7 +43,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(options: argparse.Namespace) -> int:
-    from edge_agent.bus.forecast import forecasts
+    from edge_agent.bus.plan.forecast import forecasts
     from edge_agent.profiles import load_site
 
     site = load_site(options.file)
@@ -99,7 +99,7 @@ def _duration_ns(text: str) -> int:
 
 
 def _bus(forecast: Forecast) -> dict[str, Any]:
-    from edge_agent.bus import overload
+    from edge_agent.bus.plan import overload
     from edge_agent.bus.report import describe_link
 
     bus = forecast.bus
@@ -130,8 +130,8 @@ def _bus(forecast: Forecast) -> dict[str, Any]:
 
 
 def _request(read: Read) -> dict[str, Any]:
-    from edge_agent.bus.cost import FRAME_BYTES
-    from edge_agent.bus.frames import byte_count
+    from edge_agent.bus.plan.cost import FRAME_BYTES
+    from edge_agent.bus.wire.frames import byte_count
 
     request, points = read.request, read.device.points
     return {
@@ -218,7 +218,7 @@ def _period_rows(points: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
 
 
 def _listed(names: list[str]) -> str:
-    from edge_agent.bus.overload import listed
+    from edge_agent.bus.plan.overload import listed
 
     return listed(names, _SHOWN)
 

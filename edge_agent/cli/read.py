@@ -15,10 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edge_agent.bus.frames import exception_name
 from edge_agent.bus.line import Line
-from edge_agent.bus.lines import make_line
-from edge_agent.bus.manners import AdaptiveTimeout, Manners
+from edge_agent.bus.lines.make import make_line
 from edge_agent.bus.outcomes import (
     BadFrame,
     DeviceException,
@@ -29,7 +27,9 @@ from edge_agent.bus.outcomes import (
     Values,
     quality,
 )
-from edge_agent.bus.trace import Frame, hex_bytes, render
+from edge_agent.bus.wire.frames import exception_name
+from edge_agent.bus.wire.manners import AdaptiveTimeout, Manners
+from edge_agent.bus.wire.trace import Frame, hex_bytes, render
 from edge_agent.cli import _read_task, _view
 from edge_agent.cli._agent_line import AgentLine, Where, unit_id_of
 from edge_agent.cli._read_task import Task

@@ -14,12 +14,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from edge_agent.bus import owner
-from edge_agent.bus.port_faults import in_use
-from edge_agent.bus.scan import Scan
-from edge_agent.bus.scan_hints import hints
-from edge_agent.bus.scan_settings import Setting
-from edge_agent.bus.scanner import Scanner
+from edge_agent.bus.ports import owner
+from edge_agent.bus.ports.port_faults import in_use
+from edge_agent.bus.scan.hints import hints
+from edge_agent.bus.scan.scan import Scan
+from edge_agent.bus.scan.scanner import Scanner
+from edge_agent.bus.scan.settings import Setting
 from edge_agent.cli import _scan_task, _scan_view
 from edge_agent.cli._progress import Progress, duration
 from edge_agent.cli._scan_task import Task

@@ -7,9 +7,9 @@ import argparse
 import json
 from pathlib import Path
 
-from edge_agent.bus.frames import exception_name
+from edge_agent.bus.device.view import word
 from edge_agent.bus.outcomes import BadFrame, DeviceException, NoReply, PortDown, Values, is_alive
-from edge_agent.bus.view import word
+from edge_agent.bus.wire.frames import exception_name
 from edge_agent.cli import _view
 from edge_agent.daemon import status
 from edge_agent.daemon.asking import Told, ask

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_agent import kernels
-from edge_agent.bus import overload
-from edge_agent.bus.forecast import forecasts
+from edge_agent.bus.plan import overload
+from edge_agent.bus.plan.forecast import forecasts
 from edge_agent.bus.worker import BusWorker
 from edge_agent.clock import Clock, boot_id
 from edge_agent.counters import Counters

@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from edge_agent.bus.atoms import allowed
-from edge_agent.bus.lane import Answer, Asked, LaneFull
 from edge_agent.bus.outcomes import ReadRequest
+from edge_agent.bus.plan.atoms import allowed
 from edge_agent.bus.report import describe_link
+from edge_agent.bus.schedule.lane import Answer, Asked, LaneFull
 from edge_agent.clock import Clock
 from edge_agent.counters import Counters, declare
 from edge_agent.daemon.commands import (

@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from typing import TextIO
 
-from edge_agent.bus.trace import Frame, render
+from edge_agent.bus.wire.trace import Frame, render
 from edge_agent.clock import Clock
 from edge_agent.heartbeat import Heartbeat
 from edge_agent.model import NS

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edge_agent.bus.frames import with_crc
+from edge_agent.bus.wire.frames import with_crc
 
 REFUSING, SILENT, WRONG_UNIT, BREAKS_OFF, DAMAGED, WRONG_FUNCTION, WRONG_COUNT, NOISY = range(2, 10)
 

@@ -14,10 +14,10 @@ from random import Random
 import pytest
 
 from edge_agent.bus.line import Done
+from edge_agent.bus.lines.serial_line import SerialLine
+from edge_agent.bus.lines.talker import Talker
 from edge_agent.bus.outcomes import BusEvent, DeviceException, PortDown, ReadRequest, Values
-from edge_agent.bus.serial_line import SerialLine
-from edge_agent.bus.talker import Talker
-from edge_agent.bus.timing import Timing, bus_timing
+from edge_agent.bus.wire.timing import Timing, bus_timing
 from edge_agent.bus.worker import BusWorker
 from edge_agent.clock import FakeClock
 from edge_agent.counters import Counters

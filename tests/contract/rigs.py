@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent import kernels
-from edge_agent.bus.ascii_port import AsciiPort, Characters
-from edge_agent.bus.fake import FakeLine, FakePort
 from edge_agent.bus.line import Line
-from edge_agent.bus.lines import make_line
-from edge_agent.bus.manners import AdaptiveTimeout, Manners
+from edge_agent.bus.lines.fake import FakeLine, FakePort
+from edge_agent.bus.lines.make import make_line
+from edge_agent.bus.lines.serial_line import SerialLine
+from edge_agent.bus.lines.talker import Talk
 from edge_agent.bus.outcomes import (
     BadCause,
     BadFrame,
@@ -24,9 +24,9 @@ from edge_agent.bus.outcomes import (
     ReadRequest,
     Values,
 )
-from edge_agent.bus.serial_line import SerialLine
-from edge_agent.bus.talker import Talk
-from edge_agent.bus.timing import ascii_timing, rtu_timing
+from edge_agent.bus.ports.ascii_port import AsciiPort, Characters
+from edge_agent.bus.wire.manners import AdaptiveTimeout, Manners
+from edge_agent.bus.wire.timing import ascii_timing, rtu_timing
 from edge_agent.clock import Clock, FakeClock, SystemClock
 from edge_agent.errors import PortError
 from edge_agent.model import (

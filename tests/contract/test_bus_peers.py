@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from edge_agent.bus.line import Line
-from edge_agent.bus.lines import make_line
-from edge_agent.bus.manners import AdaptiveTimeout, Manners
+from edge_agent.bus.lines.make import make_line
 from edge_agent.bus.outcomes import DeviceException, ReadRequest, Values
+from edge_agent.bus.wire.manners import AdaptiveTimeout, Manners
 from edge_agent.cli._typed import value_of
 from edge_agent.clock import SystemClock
 from edge_agent.model import (

@@ -15,8 +15,8 @@ from random import Random
 import pytest
 
 from edge_agent import kernels
-from edge_agent.bus.lane import Asked
 from edge_agent.bus.outcomes import Block, BusEvent, NoReply, Values
+from edge_agent.bus.schedule.lane import Asked
 from edge_agent.bus.worker import BusWorker
 from edge_agent.clock import SystemClock
 from edge_agent.counters import Counters

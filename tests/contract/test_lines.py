@@ -9,10 +9,10 @@ from functools import partial
 
 import pytest
 
-from edge_agent.bus.lines import make_line
-from edge_agent.bus.manners import AdaptiveTimeout, Manners
+from edge_agent.bus.lines.make import make_line
+from edge_agent.bus.lines.tcp import TcpLine
 from edge_agent.bus.outcomes import BadCause, BadFrame, DeviceException, NoReply, PortDown, Values
-from edge_agent.bus.tcp import TcpLine
+from edge_agent.bus.wire.manners import AdaptiveTimeout, Manners
 from edge_agent.clock import SystemClock
 from edge_agent.errors import PortError
 from edge_agent.model import NS, Area, BusDef, DeviceServerLink, MonoNs, TcpLink

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from edge_agent import kernels
-from edge_agent.bus.lines import make_line
-from edge_agent.bus.load import LoadLimit
-from edge_agent.bus.manners import AdaptiveTimeout, Manners
+from edge_agent.bus.lines.make import make_line
 from edge_agent.bus.outcomes import NoReply, Values
-from edge_agent.bus.quality import Quality
+from edge_agent.bus.quality.quality import Quality
 from edge_agent.bus.report import bus as report_of
+from edge_agent.bus.schedule.load import LoadLimit
+from edge_agent.bus.wire.manners import AdaptiveTimeout, Manners
 from edge_agent.clock import SystemClock
 from edge_agent.model import NS, BusDef, MonoNs, SerialLink
 from edge_agent.simulator import SimulatedLine

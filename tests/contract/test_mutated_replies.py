@@ -14,13 +14,13 @@ from random import Random
 import pytest
 
 from edge_agent import kernels
-from edge_agent.bus.frames import expect
-from edge_agent.bus.manners import AdaptiveTimeout, Manners
+from edge_agent.bus.lines.serial_line import SerialLine
+from edge_agent.bus.lines.talker import Talk, Talker
 from edge_agent.bus.outcomes import BadFrame, DeviceException, NoReply, Outcome, ReadRequest, Values
-from edge_agent.bus.port import open_port
-from edge_agent.bus.serial_line import SerialLine
-from edge_agent.bus.talker import Talk, Talker
-from edge_agent.bus.timing import rtu_timing
+from edge_agent.bus.ports.port import open_port
+from edge_agent.bus.wire.frames import expect
+from edge_agent.bus.wire.manners import AdaptiveTimeout, Manners
+from edge_agent.bus.wire.timing import rtu_timing
 from edge_agent.clock import SystemClock
 from edge_agent.model import NS, Area, MonoNs, SerialLink
 from edge_agent.simulator.wire import is_rtu_frame, rtu_frame

@@ -12,8 +12,8 @@ import tty
 
 import pytest
 
-from edge_agent.bus.frames import crc16, with_crc
-from edge_agent.bus.timing import rtu_timing, t3_5_ns
+from edge_agent.bus.wire.frames import crc16, with_crc
+from edge_agent.bus.wire.timing import rtu_timing, t3_5_ns
 from edge_agent.clock import SystemClock
 from edge_agent.model import MonoNs, SerialLink
 from tests.conftest import ROOT

@@ -8,7 +8,7 @@ import struct
 
 import pytest
 
-from edge_agent.bus import port as port_module
+from edge_agent.bus.ports import port as port_module
 from edge_agent.cli import main
 from edge_agent.clock import SystemClock
 from edge_agent.model import SerialLink

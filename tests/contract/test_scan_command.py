@@ -11,9 +11,9 @@ import threading
 
 import pytest
 
-from edge_agent.bus import owner
-from edge_agent.bus import port as port_module
-from edge_agent.bus.frames import with_crc
+from edge_agent.bus.ports import owner
+from edge_agent.bus.ports import port as port_module
+from edge_agent.bus.wire.frames import with_crc
 from edge_agent.cli import main
 from edge_agent.clock import SystemClock
 from edge_agent.model import SerialLink

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from edge_agent.bus.planner import Planner
-from edge_agent.bus.refusals import Refusals
+from edge_agent.bus.plan.planner import Planner
+from edge_agent.bus.plan.refusals import Refusals
 from edge_agent.profiles import as_device, default_library
 from edge_agent.simulator import catalogue
 from edge_agent.simulator.device import Memory

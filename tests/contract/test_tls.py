@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from edge_agent.bus import tls_port
-from edge_agent.bus.lines import make_line
+from edge_agent.bus.lines.make import make_line
 from edge_agent.bus.outcomes import Block, PortDown, Values
+from edge_agent.bus.ports import tls_port
 from edge_agent.bus.worker import BusWorker
 from edge_agent.clock import SystemClock
 from edge_agent.counters import Counters

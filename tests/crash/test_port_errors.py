@@ -16,8 +16,8 @@ import pytest
 import serial
 
 from edge_agent import kernels
-from edge_agent.bus import port as port_module
 from edge_agent.bus.outcomes import Block, BusEvent, PortDown, Values, quality
+from edge_agent.bus.ports import port as port_module
 from edge_agent.bus.worker import BusWorker
 from edge_agent.clock import SystemClock
 from edge_agent.counters import Counters

@@ -11,11 +11,11 @@ import time
 import pytest
 
 from edge_agent import kernels
-from edge_agent.bus import port as port_module
-from edge_agent.bus.lines import make_line
-from edge_agent.bus.manners import Manners
+from edge_agent.bus.lines.make import make_line
 from edge_agent.bus.outcomes import PortDown, Values
-from edge_agent.bus.slack import fine_timers
+from edge_agent.bus.ports import port as port_module
+from edge_agent.bus.wire.manners import Manners
+from edge_agent.bus.wire.slack import fine_timers
 from edge_agent.clock import SystemClock
 from edge_agent.errors import PortError
 from edge_agent.model import NS, BusDef, MonoNs, SerialLink

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edge_agent.bus.atoms import Indexed, Rules, atoms_of, runs
-from edge_agent.bus.cost import LineCost
-from edge_agent.bus.refusals import Refusals
+from edge_agent.bus.plan.atoms import Indexed, Rules, atoms_of, runs
+from edge_agent.bus.plan.cost import LineCost
+from edge_agent.bus.plan.refusals import Refusals
 from edge_agent.model import Area, Quirks
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge_agent.bus.frames import Expected, expect, with_crc
 from edge_agent.bus.outcomes import ReadRequest
+from edge_agent.bus.wire.frames import Expected, expect, with_crc
 from edge_agent.model import Area, PointDef, PointType
 
 

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from edge_agent.bus.device import MannersOf
-from edge_agent.bus.fake import FakeLine, FakePort
+from edge_agent.bus.device.device import MannersOf
+from edge_agent.bus.lines.fake import FakeLine, FakePort
+from edge_agent.bus.lines.serial_line import SerialLine
 from edge_agent.bus.outcomes import Block, BusEvent, Outcome, ReadRequest, Skipped, Values
-from edge_agent.bus.port import Port
-from edge_agent.bus.serial_line import SerialLine
-from edge_agent.bus.timing import bus_timing
+from edge_agent.bus.ports.port import Port
+from edge_agent.bus.wire.timing import bus_timing
 from edge_agent.bus.worker import BusWorker
 from edge_agent.clock import FakeClock
 from edge_agent.counters import Counters

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent.bus.debts import FORGET_NS, Debts, other_lengths, shape
-from edge_agent.bus.frames import expect
-from edge_agent.bus.load import LoadLimit
-from edge_agent.bus.manners import FLOOR_NS, AdaptiveTimeout, Manners
 from edge_agent.bus.outcomes import BadCause, BadFrame, DeviceException, NoReply, PortDown, Values
-from edge_agent.bus.quiet import Quiet
-from edge_agent.bus.timing import rtu_timing
+from edge_agent.bus.plan.debts import FORGET_NS, Debts, other_lengths, shape
+from edge_agent.bus.schedule.load import LoadLimit
+from edge_agent.bus.wire.frames import expect
+from edge_agent.bus.wire.manners import FLOOR_NS, AdaptiveTimeout, Manners
+from edge_agent.bus.wire.quiet import Quiet
+from edge_agent.bus.wire.timing import rtu_timing
 from edge_agent.model import NS, Area, MonoNs, PointType, Quirks, SerialLink
 from tests.unit.bus.helpers import point, reply, request
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from edge_agent.bus.fake import FakePort
+from edge_agent.bus.lines.fake import FakePort
 from edge_agent.clock import FakeClock
 from edge_agent.errors import PortError
 from edge_agent.kernels import talk as kernel

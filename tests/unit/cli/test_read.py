@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from edge_agent.bus.fake import FakePort
-from edge_agent.bus.manners import AdaptiveTimeout, Manners
-from edge_agent.bus.serial_line import SerialLine
-from edge_agent.bus.timing import bus_timing
+from edge_agent.bus.lines.fake import FakePort
+from edge_agent.bus.lines.serial_line import SerialLine
+from edge_agent.bus.wire.manners import AdaptiveTimeout, Manners
+from edge_agent.bus.wire.timing import bus_timing
 from edge_agent.cli import read
 from edge_agent.cli._read_task import Task
 from edge_agent.clock import FakeClock

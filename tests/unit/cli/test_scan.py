@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from edge_agent.bus.outcomes import DeviceException, Values
-from edge_agent.bus.scan import Scan
-from edge_agent.bus.scan_hints import hints
-from edge_agent.bus.scan_settings import BAUDS, FORMATS, Setting
+from edge_agent.bus.scan.hints import hints
+from edge_agent.bus.scan.scan import Scan
+from edge_agent.bus.scan.settings import BAUDS, FORMATS, Setting
 from edge_agent.cli import _scan_view, main
 from edge_agent.cli._progress import Progress, bar, duration
 from edge_agent.clock import FakeClock

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.bus import by_id
+from edge_agent.bus.ports import by_id
 from edge_agent.cli import main
 from tests.conftest import ROOT
 

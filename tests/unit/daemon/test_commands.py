@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent.bus.lane import Answer, LaneFull
 from edge_agent.bus.outcomes import (
     BadCause,
     BadFrame,
@@ -18,6 +17,7 @@ from edge_agent.bus.outcomes import (
     ReadRequest,
     Values,
 )
+from edge_agent.bus.schedule.lane import Answer, LaneFull
 from edge_agent.clock import FakeClock
 from edge_agent.counters import Counters
 from edge_agent.daemon.commands import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import io
 
-from edge_agent.bus.trace import Frame
+from edge_agent.bus.wire.trace import Frame
 from edge_agent.clock import FakeClock
 from edge_agent.daemon import tracer
 from edge_agent.daemon.tracer import Tracer

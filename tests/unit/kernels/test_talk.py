@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from edge_agent.bus.frames import with_crc
+from edge_agent.bus.wire.frames import with_crc
 from edge_agent.clock import SystemClock
 from edge_agent.kernels import Kernels, loopback
 from edge_agent.kernels import talk as at

@@ -83,8 +83,8 @@ def test_titles_are_told_apart(device: DeviceDef) -> None:
 
 
 def test_every_point_is_in_one_request_within_the_limits(device: DeviceDef) -> None:
-    from edge_agent.bus.planner import Planner
-    from edge_agent.bus.refusals import Refusals
+    from edge_agent.bus.plan.planner import Planner
+    from edge_agent.bus.plan.refusals import Refusals
 
     planner = Planner(0, device, list(enumerate(device.points)))
     requests = planner.plan(range(len(device.points)), Refusals()).requests
