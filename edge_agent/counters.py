@@ -50,7 +50,11 @@ class Counters:
         """The series with these label values, in the order of the declaration."""
         if len(labels) != len(declaration.labels):
             raise ValueError(f"counter {declaration.name} has labels {declaration.labels}")
-        return self._series.setdefault((declaration.name, labels), Counter())
+        key = (declaration.name, labels)
+        counter = self._series.get(key)
+        if counter is None:
+            counter = self._series.setdefault(key, Counter())
+        return counter
 
     def __iter__(self) -> Iterator[tuple[str, tuple[str, ...], int]]:
         for (name, labels), counter in list(self._series.items()):

@@ -47,6 +47,8 @@ class Errands:
 
     def admit(self, now: MonoNs) -> None:
         """Take over what was asked for since."""
+        if not self._lane.has_new and not self._pool.has_asked():
+            return
         for asked in self._lane.take():
             if isinstance(asked.what, ReadRequest):
                 self._pool.add([Job(asked.what, asked.expires, asked=asked)])

@@ -20,8 +20,9 @@ class Handover:
         self._clock = clock
         self._tally = tally
 
-    def block(self, request: ReadRequest, outcome: Outcome, when: MonoNs) -> None:
-        self._sink(Block(self._generation, request, outcome, when, self.wall(when)))
+    def block(self, request: ReadRequest, outcome: Outcome, when: MonoNs, wall: WallNs | None = None) -> None:
+        """`wall`: the label of `when`, where it is known."""
+        self._sink(Block(self._generation, request, outcome, when, self.wall(when) if wall is None else wall))
 
     def spared(self, device: Device, points: Iterable[int], outcome: Outcome, when: MonoNs) -> None:
         """Polls that were not made, and what they come to all the same."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from edge_agent.bus import report
@@ -222,7 +223,7 @@ class BusWorker:
             self._spare(
                 device, [point for point in later if later[point] == code], DeviceException(code, 0), now
             )
-        plan = device.plan([point for point in points if point not in later], now)
+        plan = device.plan([point for point in points if point not in later] if later else points, now)
         for request, code in plan.refused:
             self._tally.spared(device.name, len(request.points))
             self._out.block(request, refusals.outcome(code), now)
@@ -239,7 +240,7 @@ class BusWorker:
         if self._line.is_open and (away := self._probes.away()):
             self._pool.add(self._probes.take(now, self._free_until(now, away), self._pool))
 
-    def _free_until(self, now: MonoNs, away: set[int]) -> MonoNs:
+    def _free_until(self, now: MonoNs, away: frozenset[int]) -> MonoNs:
         """Until when nobody wants the line, as far as the schedule knows."""
         if len(self._pool) or self._load.ready_at(now) > now:
             return now
@@ -252,7 +253,7 @@ class BusWorker:
         line to them."""
         for _ in range(len(self._continuous)):
             device = self._continuous[0]
-            if now < device.filled_at + FILL_NS and self._next_job(now) is not None:
+            if len(self._pool) and now < device.filled_at + FILL_NS and self._next_job(now) is not None:
                 return
             self._continuous.append(self._continuous.pop(0))
             if self._pool.holds(device.continuous):
@@ -263,7 +264,8 @@ class BusWorker:
                 points = device.continuous
             if points:
                 device.filled_at = now
-                self._ask(device, points, now, lambda request: Job(request, MonoNs(now + NS)))
+                job = partial(Job, deadline=MonoNs(now + NS), turn=self._pool.shares.guest(NS))
+                self._ask(device, points, now, job)
 
     # --- the line -------------------------------------------------------------------------------
 
@@ -274,6 +276,8 @@ class BusWorker:
         deadline = MonoNs(now + _RUN_NS) if next_due is None else min(next_due, MonoNs(now + _RUN_NS))
         with self.heartbeat.call("polling", self._call_bound_ns):
             while now < deadline and self._load.ready_at(now) <= now:
+                if not len(self._pool):
+                    self._fill_idle(now)
                 job = self._next_job(now)
                 if job is None:
                     break
@@ -311,7 +315,8 @@ class BusWorker:
         self._tally.request(device.name, word(outcome))
         self._quality.note(device, done)
         tried_out = job.asked is not None and not job.probe
-        if not tried_out and device.view.note(outcome, self._out.wall(now)):
+        wall = self._out.wall(now)
+        if not tried_out and device.view.note(outcome, wall):
             self._report_at = now
         if isinstance(outcome, PortDown):
             # What was asked may still be answered, to whoever opens the port next.
@@ -332,7 +337,7 @@ class BusWorker:
         device.deferrals.note(job.request, outcome, now)
         silent_probe = job.probe and device.breaker.is_open
         if not silent_probe and not self._again(device, job, outcome, now):
-            self._out.block(job.request, outcome, now)
+            self._out.block(job.request, outcome, now, wall)
         if device.breaker.is_open and not opened:
             for mate in self._probes.mates(device):
                 for waiting in self._pool.clear(mate.index):
@@ -386,6 +391,10 @@ class BusWorker:
         self._snapshot = self._make_snapshot()
 
     def _next_turn(self, now: MonoNs) -> MonoNs:
+        if self._continuous and not len(self._pool) and self._load.ready_at(now) <= now:
+            device = self._continuous[0]
+            if self._instead(device) is None and device.askable(now):
+                return now
         times = [MonoNs(now + _IDLE_NS), self._report_at]
         if len(self._pool):
             free_at = min(self._free_at(job, now) for job in self._pool.plan())

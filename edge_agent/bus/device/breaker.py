@@ -101,11 +101,23 @@ def is_silent(outcome: Outcome) -> bool:
 class Breaker:
     """`draw` returns a number from 0 to 1, below 1: what jitter is made of."""
 
-    __slots__ = ("_draw", "_pause_ns", "_probe_at", "_probes", "hastened", "last", "silent", "state")
+    __slots__ = (
+        "_draw",
+        "_pause_ns",
+        "_probe_at",
+        "_probes",
+        "hastened",
+        "is_open",
+        "last",
+        "silent",
+        "state",
+    )
 
     def __init__(self, draw: Callable[[], float]) -> None:
         self._draw = draw
         self.state = State.POLLED
+        self.is_open = False
+        """Whether only probes are made."""
         self.silent = 0
         """Silent polls in a row."""
         self.last: Outcome = NoReply()
@@ -115,11 +127,6 @@ class Breaker:
         self._pause_ns = FIRST_PROBE_NS
         self._probe_at = MonoNs(0)
         self._probes = 0
-
-    @property
-    def is_open(self) -> bool:
-        """Whether only probes are made."""
-        return self.state is State.SILENT
 
     @property
     def probe_at(self) -> MonoNs | None:
@@ -161,6 +168,7 @@ class Breaker:
 
     def _move(self, event: Event, now: MonoNs) -> bool:
         self.state, effect = MOVES[self.state, event]
+        self.is_open = self.state is State.SILENT
         match effect:
             case Effect.GIVE_UP:
                 self._probes = 0

@@ -59,6 +59,9 @@ class Deferrals:
             for point in request.points:
                 self._points[point] = self._longer(point, outcome.code, now)
 
+    def __bool__(self) -> bool:
+        return bool(self._points)
+
     def later(self, points: Iterable[int], now: MonoNs) -> dict[int, int]:
         """Those of the points that are not to be asked yet, and their exceptions."""
         if not self._points:

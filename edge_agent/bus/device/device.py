@@ -98,10 +98,10 @@ class Device:
 
     def askable(self, now: MonoNs) -> tuple[int, ...]:
         """Continuous points that may be asked at this moment."""
+        if not self.deferrals and not self.refusals:
+            return self.continuous
         not_now = self.deferrals.later(self.continuous, now) | self.refusals.points
-        return (
-            tuple(point for point in self.continuous if point not in not_now) if not_now else self.continuous
-        )
+        return tuple(point for point in self.continuous if point not in not_now)
 
     def detour(self, job: Job, now: MonoNs) -> list[Job]:
         """The job by requests that a reply still owed cannot answer."""

@@ -52,15 +52,16 @@ class Probes:
             together.setdefault(device.breaker, []).append(device)
         self._units = [Unit(breaker, tuple(mates), now) for breaker, mates in together.items()]
         self._unit_of = {device.index: unit for unit in self._units for device in unit.devices}
+        self._away: frozenset[int] = frozenset()
 
     def mates(self, device: Device) -> tuple[Device, ...]:
         """The devices of its unit id, itself among them: what one is, all are."""
         unit = self._unit_of.get(device.index)
         return (device,) if unit is None else unit.devices
 
-    def away(self) -> set[int]:
+    def away(self) -> frozenset[int]:
         """Devices that are only probed: when their points are due, the line stays idle."""
-        return {device.index for unit in self._units if unit.breaker.is_open for device in unit.devices}
+        return self._away
 
     def noted(self, device: Device, now: MonoNs) -> None:
         """An outcome of this device was noted by its breaker."""
@@ -71,6 +72,9 @@ class Probes:
         unit = self._unit_of.get(device.index)
         if unit is None:
             return
+        if unit.breaker.is_open != (device.index in self._away):
+            away = (unit for unit in self._units if unit.breaker.is_open)
+            self._away = frozenset(device.index for unit in away for device in unit.devices)
         unit.late_before = self._late(unit)
         if not unit.breaker.is_open:
             unit.whole_at = now

@@ -50,6 +50,9 @@ class Refusals:
         """The exception this point is refused with, or `SILENT`; 0 while it is asked."""
         return self._codes.get(point, 0)
 
+    def __bool__(self) -> bool:
+        return bool(self._codes)
+
     @property
     def points(self) -> dict[int, int]:
         """Refused points and why."""

@@ -73,6 +73,11 @@ class Lane:
                 )
             self._waiting.append(asked)
 
+    @property
+    def has_new(self) -> bool:
+        """Whether `take` has something; seen from any thread."""
+        return bool(self._waiting)
+
     def take(self) -> list[Asked]:
         """Everything new, oldest first; it counts as waiting until `concluded`."""
         if not self._waiting:

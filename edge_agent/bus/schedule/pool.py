@@ -77,6 +77,10 @@ class Pool:
                 self.shares.served(job.turn)
         self._polls_turn = job.asked is not None
 
+    def has_asked(self) -> bool:
+        """Whether anything waits that somebody asked for."""
+        return bool(self._asked)
+
     def has_planned(self) -> bool:
         """Whether a poll of the schedule waits."""
         return any(job.planned for job in self._polls)
@@ -86,6 +90,8 @@ class Pool:
 
     def holds(self, points: Iterable[int]) -> bool:
         """Whether a poll of any of these points waits."""
+        if not self._polls:
+            return False
         points = frozenset(points)
         return any(not job.probe and points.intersection(job.request.points) for job in self._polls)
 
