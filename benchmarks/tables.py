@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 BEGIN = "<!-- benchmark {name}: made by benchmarks/tables.py -->"
 END = "<!-- end -->"
+DETAILS = {"bus": ("idle beyond t3.5", "processor", "the slave:")}
+"""Rows whose claim has one of these words in it stand in the result file only: the README is to be read."""
 
 
 def table(result: dict[str, Any]) -> str:
@@ -24,15 +26,28 @@ def table(result: dict[str, Any]) -> str:
         "| what | measured | peers in the same run | budget | met |",
         "|---|---|---|---|---|",
     ]
+    details = [row for row in result["rows"] if _is_detail(result, row)]
     for row in result["rows"]:
+        if row in details:
+            continue
         peers = ", ".join(f"{name} {_number(value)}" for name, value in row.get("peers", {}).items())
         budget = row.get("budget") or "-"
         met = {True: "yes", False: "**no**", None: "-"}[row.get("met")]
         lines.append(
             f"| {row['claim']} | {_number(row['value'])} {row['unit']} | {peers or '-'} | {budget} | {met} |"
         )
+    if details:
+        lines += ["", f"{len(details)} more rows are in benchmarks/results/{_name(result)}.json."]
     lines += ["", f"{result['machine']}; {result['date']}; `{result['command']}`"]
     return "\n".join(lines)
+
+
+def _name(result: dict[str, Any]) -> str:
+    return Path(result["command"].split()[1]).stem
+
+
+def _is_detail(result: dict[str, Any], row: dict[str, Any]) -> bool:
+    return not row.get("budget") and any(words in row["claim"] for words in DETAILS.get(_name(result), ()))
 
 
 def _number(value: float) -> str:
