@@ -26,7 +26,7 @@ def table(result: dict[str, Any]) -> str:
         "| what | measured | peers in the same run | budget | met |",
         "|---|---|---|---|---|",
     ]
-    details = [row for row in result["rows"] if _is_detail(result, row)]
+    details = [row for row in result["rows"] if is_detail(result, row)]
     for row in result["rows"]:
         if row in details:
             continue
@@ -46,7 +46,7 @@ def _name(result: dict[str, Any]) -> str:
     return Path(result["command"].split()[1]).stem
 
 
-def _is_detail(result: dict[str, Any], row: dict[str, Any]) -> bool:
+def is_detail(result: dict[str, Any], row: dict[str, Any]) -> bool:
     return not row.get("budget") and any(words in row["claim"] for words in DETAILS.get(_name(result), ()))
 
 
