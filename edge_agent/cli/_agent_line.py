@@ -14,26 +14,32 @@ from edge_agent.clock import Clock
 from edge_agent.daemon import status
 from edge_agent.daemon.asking import NoAgent, Told, ask
 from edge_agent.daemon.commands import CommandError, Read
-from edge_agent.errors import InputError, PortError, Problem
+from edge_agent.errors import EdgeAgentError, InputError, PortError, Problem
 from edge_agent.model import MonoNs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Where:
-    """A device of the agent, or a port that could not be opened because it is in use."""
+    """A device of the agent, a port that could not be opened because it is in use (`busy`), or the
+    `host:port` of a device server, which takes whoever comes."""
 
     device: str = ""
     port: str = ""
     busy: PortError | None = None
 
 
-class AgentLine:
-    """A `Line`. It says once on stderr who was asked."""
+class NotOwned(EdgeAgentError):
+    """No running agent has this device server: it may be asked directly."""
 
-    def __init__(self, socket: Path, where: Where, clock: Clock) -> None:
+
+class AgentLine:
+    """A `Line`. It says once on stderr who was asked, and with `trace` who can show the frames."""
+
+    def __init__(self, socket: Path, where: Where, clock: Clock, *, trace: bool = False) -> None:
         self._socket = socket
         self._where = where
         self._clock = clock
+        self._trace = trace
         self.bus = ""
         """Of the agent, once it has answered."""
         self.is_open = True
@@ -60,6 +66,8 @@ class AgentLine:
         if not self.bus:
             self.bus = told.bus
             print(self._who(told), file=sys.stderr)
+            if self._trace:
+                print("the frames are the agent's: `edge-agent run --trace BUS` shows them", file=sys.stderr)
         if isinstance(told.outcome, PortDown):
             self.fault = PortError(
                 f"the running agent's port is down: {told.outcome.reason} ({told.link})",
@@ -77,7 +85,7 @@ class AgentLine:
         where, what = self._where, (request.area, request.address, request.count)
         unit_id = 0 if where.device else request.unit_id
         # The agent runs in another folder.
-        port = str(Path(where.port).absolute()) if where.port else ""
+        port = str(Path(where.port).absolute()) if where.busy else where.port
         area, address, count = what
         command = Read(
             device=where.device, port=port, unit_id=unit_id, area=area, address=address, count=count
@@ -85,11 +93,15 @@ class AgentLine:
         try:
             return ask(self._socket, command)
         except NoAgent as error:
-            raise (_busy(where.busy) if where.busy else error) from error
+            raise (_busy(where.busy) if where.busy else self._not_asked(error)) from error
         except CommandError as error:
-            if error.reason == "unknown" and where.busy is not None:
-                raise where.busy from error
-            raise
+            if error.reason != "unknown":
+                raise
+            raise (where.busy or self._not_asked(error)) from error
+
+    def _not_asked(self, error: EdgeAgentError) -> EdgeAgentError:
+        """An agent that has answered once owned the port: then its going away is no leave to go on."""
+        return NotOwned(str(error)) if self._where.port and not self.bus else error
 
 
 def _busy(busy: PortError) -> PortError:

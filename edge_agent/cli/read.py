@@ -1,8 +1,8 @@
 """`edge-agent read`: registers or bits of one device, without a configuration.
 
 The technician's first question is "does it answer at all, and if not, why not". Only read functions
-exist here: nothing this command does can change a device. A port that a running agent owns is read by
-that agent, beside its polls.
+exist here: nothing this command does can change a device. A port or device server that a running agent
+owns is read by that agent, beside its polls.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,13 +32,14 @@ from edge_agent.bus.wire.frames import exception_name
 from edge_agent.bus.wire.manners import AdaptiveTimeout, Manners
 from edge_agent.bus.wire.trace import Frame, hex_bytes, render
 from edge_agent.cli import _read_task, _view
-from edge_agent.cli._agent_line import AgentLine, Where, unit_id_of
+from edge_agent.cli._agent_line import AgentLine, NotOwned, Where, unit_id_of
 from edge_agent.cli._read_task import Task
 from edge_agent.cli._typed import Value, bit, value_of
 from edge_agent.clock import Clock, SystemClock
+from edge_agent.config.links import line_of
 from edge_agent.daemon.sockets import default_path
 from edge_agent.errors import PortError
-from edge_agent.model import NS, MonoNs
+from edge_agent.model import NS, DeviceServerLink, MonoNs
 
 _AREAS = {
     "coil": "coils",
@@ -55,7 +57,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         " Says why nothing came: nothing heard, garbage heard, an exception, the port in use or not allowed."
         " Only reads: it cannot change a device.",
         epilog="example: edge-agent read --port /dev/ttyUSB0 --unit-id 1 --area input 0-11 --type f32."
-        " A port that belongs to a running agent is read by that agent, with its speed and format.",
+        " A port or device server that belongs to a running agent is read by it, with its speed and format.",
     )
     _read_task.add_options(parser)
     parser.add_argument("--repeat", type=int, default=1, metavar="N", help="times to read; 0: until Ctrl-C")
@@ -90,6 +92,11 @@ def run(options: argparse.Namespace) -> int:
     ear = Ear(clock.mono_ns(), options.trace)
     if task.bus is None:
         return _ask_agent(task, socket, Where(device=options.device), ear, clock, options)
+    if isinstance(task.bus.link, DeviceServerLink):
+        # It gives every reply to all its connections: two masters would take each other's values as good.
+        with suppress(NotOwned):
+            server = Where(port=line_of(task.bus.link)[1])
+            return _ask_agent(replace(task, bus=None), socket, server, ear, clock, options)
     manners = Manners(timeout=AdaptiveTimeout(task.bus.timeout_ns))
     line = make_line(task.bus, {0: manners}, clock, trace=ear)
     try:
@@ -108,9 +115,8 @@ def run(options: argparse.Namespace) -> int:
 def _ask_agent(
     task: Task, socket: Path, where: Where, ear: Ear, clock: Clock, options: argparse.Namespace
 ) -> int:
-    if options.trace:
-        print("the frames are the agent's: `edge-agent run --trace BUS` shows them", file=sys.stderr)
-    return _repeat(task, AgentLine(socket, where, clock), ear, clock, options)
+    line = AgentLine(socket, where, clock, trace=options.trace)
+    return _repeat(task, line, ear, clock, options)
 
 
 def _repeat(task: Task, line: Line, ear: Ear, clock: Clock, options: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from edge_agent.bus.ports import owner
 from edge_agent.bus.ports.port_faults import in_use
@@ -20,11 +21,12 @@ from edge_agent.bus.scan.hints import hints
 from edge_agent.bus.scan.scan import Scan
 from edge_agent.bus.scan.scanner import Scanner
 from edge_agent.bus.scan.settings import Setting
-from edge_agent.cli import _scan_task, _scan_view
+from edge_agent.cli import _scan_task, _scan_view, _view
 from edge_agent.cli._progress import Progress, duration
 from edge_agent.cli._scan_task import Task
 from edge_agent.clock import SystemClock
-from edge_agent.errors import InputError, PortError, Problem
+from edge_agent.daemon import status
+from edge_agent.errors import EdgeAgentError, InputError, PortError, Problem
 from edge_agent.profiles import Library, default_library
 from edge_agent.profiles.dangers import dangers
 
@@ -42,6 +44,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     _scan_task.add_options(parser)
     parser.add_argument("--yes", action="store_true", help="do not ask where profiles warn of blind reads")
+    parser.add_argument("--socket", type=Path, help=_view.SOCKET_HELP)
     parser.add_argument("--json", action="store_true", help="the result as one JSON object")
     parser.set_defaults(run=run)
 
@@ -49,7 +52,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(options: argparse.Namespace) -> int:
     library = default_library()
     task = _scan_task.parse(options, _known(library))
-    _refuse_used(task)
+    _refuse_used(task, options.socket or status.default_path())
     _warn(library, options.yes)
     scan = task.scan()
     with _stopped_by_ctrl_c() as stop:
@@ -133,10 +136,28 @@ def _known(library: Library) -> Iterator[Setting]:
                 yield Setting(one.baud, (one.data_bits, one.parity, one.stop_bits))
 
 
-def _refuse_used(task: Task) -> None:
-    """A lock is only seen by those who ask for it; a search disturbs whoever has the port without one."""
-    if isinstance(task.where, str) and owner.others(task.where):
+def _refuse_used(task: Task, socket: Path) -> None:
+    """A lock is only seen by those who ask for it; a search disturbs whoever has the port without one. A
+    device server takes whoever comes and gives every reply to all."""
+    if not isinstance(task.where, str):
+        _refuse_polled(f"{task.where.host}:{task.where.port}", socket)
+    elif owner.others(task.where):
         raise in_use(task.where)
+
+
+def _refuse_polled(server: str, socket: Path) -> None:
+    try:
+        buses = status.fetch(socket)["buses"]
+    except EdgeAgentError:
+        return
+    for bus in buses:
+        # Modbus TCP keeps connections apart: a gateway may be searched beside its polls.
+        if f" over tcp {server} " in f"{bus['link']} ":
+            raise PortError(
+                f"{server}: polled by the running agent as bus {bus['name']} ({bus['link']})",
+                reason="busy",
+                hint="stop the agent first: a device server gives every reply to all its connections",
+            )
 
 
 def _warn(library: Library, yes: bool) -> None:

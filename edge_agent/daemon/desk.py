@@ -11,6 +11,7 @@ from edge_agent.bus.plan.atoms import allowed
 from edge_agent.bus.report import describe_link
 from edge_agent.bus.schedule.lane import Answer, Asked, LaneFull
 from edge_agent.clock import Clock
+from edge_agent.config.links import line_of
 from edge_agent.counters import Counters, declare
 from edge_agent.daemon.commands import (
     PATIENCE_NS,
@@ -22,7 +23,7 @@ from edge_agent.daemon.commands import (
     parse,
     reply_line,
 )
-from edge_agent.model import NS, BusDef, DeviceDef, MonoNs, SerialLink, Site
+from edge_agent.model import NS, BusDef, DeviceDef, MonoNs, Site
 
 COMMANDS_FAILED = declare(
     "commands_failed", "commands that were not understood or not taken, by reason", "reason"
@@ -124,8 +125,10 @@ def _late() -> bytes:
 
 
 def _is_port(bus: BusDef, port: str) -> bool:
-    """Whether both names lead to one device: /dev/serial/by-id/... and /dev/ttyUSB0, for one."""
-    return isinstance(bus.link, SerialLink) and os.path.realpath(bus.link.path) == os.path.realpath(port)
+    """Whether both names lead to one device: /dev/serial/by-id/... and /dev/ttyUSB0, for one. A device
+    server's is `host:port`."""
+    kind, own = line_of(bus.link)
+    return os.path.realpath(own) == os.path.realpath(port) if kind == "serial" else own == port
 
 
 def _state(came: Answer) -> dict[str, Any]:

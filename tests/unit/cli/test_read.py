@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
+
+import pytest
+
 from edge_agent.bus.lines.fake import FakePort
 from edge_agent.bus.lines.serial_line import SerialLine
+from edge_agent.bus.outcomes import Values
 from edge_agent.bus.wire.manners import AdaptiveTimeout, Manners
 from edge_agent.bus.wire.timing import bus_timing
-from edge_agent.cli import read
+from edge_agent.cli import _agent_line, main, read
 from edge_agent.cli._read_task import Task
 from edge_agent.clock import FakeClock
+from edge_agent.daemon.asking import NoAgent, Told
+from edge_agent.daemon.commands import CommandError
+from edge_agent.errors import PortError
 from edge_agent.model import NS, Area, BusDef, Order, PointType, SerialLink
 
 
@@ -33,3 +41,59 @@ def test_repeated_reads_of_a_silent_device_wait_out_the_longest_late_window(caps
     assert [read._once(task, line, ear, clock, False) for _ in range(3)] == [1, 1, 1]
     assert capsys.readouterr().err.count("nothing heard within 60000 ms") == 3
     assert len(port.sent) == 3
+
+
+# --- a device server, which gives every reply to all its connections ------------------------------
+
+SERVER = ["read", "--tcp", "h:4001", "--framing", "rtu", "--unit-id", "1", "0", "--json"]
+
+
+class Elsewhere:
+    """A running agent that is asked, and a network that is not to be touched while it answers."""
+
+    def __init__(self, monkeypatch, *replies) -> None:
+        self.asked: list[str] = []
+        self.opened = 0
+        self._replies = list(replies)
+        monkeypatch.setattr(_agent_line, "ask", self._ask)
+        monkeypatch.setattr(read, "make_line", self._make_line)
+
+    def _ask(self, socket, command):
+        self.asked.append(command.port)
+        reply = self._replies.pop(0)
+        if isinstance(reply, Exception):
+            raise reply
+        return Told(outcome=reply, bus="b", link="l", unit_id=1, device="", probing=False)
+
+    def _make_line(self, *_, **__):
+        self.opened += 1
+        raise PortError("h:4001: refused", reason="refused")
+
+
+def test_a_device_server_that_an_agent_polls_is_read_by_the_agent(monkeypatch, capsys) -> None:
+    elsewhere = Elsewhere(monkeypatch, Values(b"\0\7", 5))
+    assert main(SERVER) == 0
+    assert (elsewhere.asked, elsewhere.opened) == (["h:4001"], 0)
+    said = capsys.readouterr()
+    assert json.loads(said.out)["values"][0]["value"] == 7
+    assert "port owned by the running agent on bus b" in said.err
+
+
+@pytest.mark.parametrize("why", [NoAgent("none"), CommandError("no bus on h:4001", reason="unknown")])
+def test_a_device_server_that_no_agent_has_is_read_directly(monkeypatch, why) -> None:
+    elsewhere = Elsewhere(monkeypatch, why)
+    assert main([*SERVER, "--trace"]) == 1
+    assert elsewhere.opened == 1
+
+
+@pytest.mark.parametrize("reason", ["full", "late", "forbidden"])
+def test_what_the_agent_refuses_is_not_read_past_it(monkeypatch, reason) -> None:
+    elsewhere = Elsewhere(monkeypatch, CommandError("no", reason=reason))
+    assert main(SERVER) == 1
+    assert elsewhere.opened == 0
+
+
+def test_an_agent_that_goes_away_while_it_reads_is_no_leave_to_go_on_without_it(monkeypatch) -> None:
+    elsewhere = Elsewhere(monkeypatch, Values(b"\0\7", 5), NoAgent("gone"))
+    assert main([*SERVER, "--repeat", "2", "--interval", "1ms"]) == 1
+    assert elsewhere.opened == 0

@@ -12,8 +12,11 @@ from edge_agent.bus.scan.hints import hints
 from edge_agent.bus.scan.scan import Scan
 from edge_agent.bus.scan.settings import BAUDS, FORMATS, Setting
 from edge_agent.cli import _scan_view, main
+from edge_agent.cli import scan as scan_command
 from edge_agent.cli._progress import Progress, bar, duration
 from edge_agent.clock import FakeClock
+from edge_agent.daemon import status
+from edge_agent.errors import PortError
 from edge_agent.model import NS, Area
 from edge_agent.profiles.dangers import dangers
 from edge_agent.profiles.library import Library, packaged
@@ -206,3 +209,28 @@ def test_the_bar_is_as_long_as_the_share(spent, left, share, filled):
     drawn = bar(spent * S, left * S, "x")
     assert f"{share} %" in drawn
     assert drawn.count("#") == filled
+
+
+# --- beside a running agent -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("link", "refused"),
+    [
+        ("rtu over tcp h:4001 19200", True),
+        ("ascii over tcp h:4001", True),
+        ("tcp h:4001", False),
+        ("rtu over tcp h:40011", False),
+    ],
+)
+def test_a_device_server_that_an_agent_polls_is_refused(monkeypatch, capsys, link, refused):
+    def fetch(path):
+        return {"buses": [{"name": "plant", "link": link}]}
+
+    def not_found(*_, **__):
+        raise PortError("h: name not known", reason="missing")
+
+    monkeypatch.setattr(status, "fetch", fetch)
+    monkeypatch.setattr(scan_command, "_turns", not_found)
+    assert main(["scan", "tcp://h:4001"]) == 1
+    assert ("polled by the running agent as bus plant" in capsys.readouterr().err) is refused

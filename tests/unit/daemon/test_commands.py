@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -31,7 +32,7 @@ from edge_agent.daemon.commands import (
     reply_line,
 )
 from edge_agent.daemon.desk import Desk
-from edge_agent.model import Area, BusDef, MonoNs, SerialLink
+from edge_agent.model import Area, BusDef, DeviceServerLink, MonoNs, SerialLink, TcpLink
 from tests.unit.bus.site import device, site
 
 READ = {"command": "read", "bus": "b", "unit_id": 1, "area": "holding", "address": 0, "count": 2}
@@ -154,11 +155,16 @@ class Counter:
         first = where.buses[0]
         link = SerialLink(path=str(self.port))
         second = BusDef(name="two", link=link, devices=(device("z", 1),))
-        where = type(where)(**{**{f: getattr(where, f) for f in where.__slots__}, "buses": (first, second)})
+        where = replace(where, buses=(first, second))
+        self.site = where
         self.buses = [Bus(), Bus()]
         self.counters = Counters()
         self.desk = Desk(where, self.buses, FakeClock(), self.counters)
         self.replies = []
+
+    def relink(self, *links):
+        buses = tuple(replace(bus, link=link) for bus, link in zip(self.site.buses, links, strict=True))
+        self.desk = Desk(replace(self.site, buses=buses), self.buses, FakeClock(), self.counters)
 
     def take(self, **changes):
         self.desk.take(said(**changes), lambda line: self.replies.append(json.loads(line)))
@@ -193,6 +199,16 @@ def test_a_port_is_found_under_any_of_its_names(counter, tmp_path):
     for name in ("ttyS0", "by-id"):
         counter.take(bus=None, port=str(tmp_path / name))
     assert len(counter.buses[1].asked) == 2
+
+
+def test_a_device_server_is_found_by_its_address_and_a_gateway_is_no_port(counter):
+    by_server = DeviceServerLink(host="10.0.0.5", port=4001)
+    by_gateway = TcpLink(host="10.0.0.5", port=502)
+    counter.relink(by_gateway, by_server)
+    counter.take(bus=None, port="10.0.0.5:4001")
+    assert len(counter.buses[1].asked) == 1
+    # Modbus TCP keeps its connections apart: whoever wants to may go there directly.
+    assert counter.take(bus=None, port="10.0.0.5:502")["reason"] == "unknown"
 
 
 @pytest.mark.parametrize(
