@@ -20,8 +20,8 @@ from edge_agent.model import MonoNs
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Where:
-    """A device of the agent, a port that could not be opened because it is in use (`busy`), or the
-    `host:port` of a device server, which takes whoever comes."""
+    """A device of the agent, the real path of a port that could not be opened because it is in use
+    (`busy`), or the `host:port` of a device server, which takes whoever comes."""
 
     device: str = ""
     port: str = ""
@@ -84,11 +84,9 @@ class AgentLine:
     def _ask(self, request: ReadRequest) -> Told:
         where, what = self._where, (request.area, request.address, request.count)
         unit_id = 0 if where.device else request.unit_id
-        # The agent runs in another folder.
-        port = str(Path(where.port).absolute()) if where.busy else where.port
         area, address, count = what
         command = Read(
-            device=where.device, port=port, unit_id=unit_id, area=area, address=address, count=count
+            device=where.device, port=where.port, unit_id=unit_id, area=area, address=address, count=count
         )
         try:
             return ask(self._socket, command)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -104,7 +105,7 @@ def run(options: argparse.Namespace) -> int:
     except PortError as busy:
         if busy.reason != "busy" or options.port is None:
             raise
-        owned = Where(port=options.port, busy=busy)
+        owned = Where(port=os.path.realpath(options.port), busy=busy)
         return _ask_agent(replace(task, bus=None), socket, owned, ear, clock, options)
     try:
         return _repeat(task, line, ear, clock, options)

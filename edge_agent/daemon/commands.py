@@ -31,7 +31,7 @@ PATIENCE_NS = 30 * NS
 
 
 class CommandError(EdgeAgentError):
-    """A command that is not carried out. `reason`: malformed, unknown, forbidden, full, late."""
+    """A command that is not carried out. `reason`: malformed, unknown, forbidden, full, late, failed."""
 
     def __init__(self, message: str, *, reason: str = "malformed", hint: str = "") -> None:
         self.reason = reason
@@ -42,7 +42,8 @@ class CommandError(EdgeAgentError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read:
-    """One read of a device, or of a unit of a bus that is named by itself or by its port."""
+    """One read of a device, or of a unit of a bus that is named by itself or by its port: the real path
+    of a serial port, the `host:port` of a device server."""
 
     device: str = ""
     bus: str = ""
@@ -155,7 +156,8 @@ class _Fields:
     def name(self, key: str) -> str:
         self._taken.add(key)
         value = self._data.get(key)
-        if not isinstance(value, str) or not 1 <= len(value) <= _MAX_NAME or "\0" in value:
+        # What cannot be printed is no name: NUL, line breaks, halves of surrogate pairs.
+        if not isinstance(value, str) or not 1 <= len(value) <= _MAX_NAME or not value.isprintable():
             raise CommandError(f'"{key}" must be a name')
         return value
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -24,6 +25,8 @@ from edge_agent.daemon.commands import (
     reply_line,
 )
 from edge_agent.model import NS, BusDef, DeviceDef, MonoNs, Site
+
+log = logging.getLogger(__name__)
 
 COMMANDS_FAILED = declare(
     "commands_failed", "commands that were not understood or not taken, by reason", "reason"
@@ -49,11 +52,15 @@ class Desk:
         self._counters = counters
 
     def take(self, line: bytes, reply: Reply) -> None:
-        """Carry out one command, or say at once why not."""
+        """Carry out one command, or say at once why not. Whatever a client says, the thread goes on."""
         try:
             self._carry_out(parse(line), reply)
         except CommandError as error:
             reply(self.failed(error))
+        except Exception:
+            log.exception("a command failed: %r", line[:200])
+            hint = "the agent's log says more; this is a mistake in the agent"
+            reply(self.failed(CommandError("the command failed", reason="failed", hint=hint)))
 
     def failed(self, error: CommandError) -> bytes:
         self._counters.get(COMMANDS_FAILED, error.reason).add()
@@ -125,10 +132,10 @@ def _late() -> bytes:
 
 
 def _is_port(bus: BusDef, port: str) -> bool:
-    """Whether both names lead to one device: /dev/serial/by-id/... and /dev/ttyUSB0, for one. A device
-    server's is `host:port`."""
+    """Whether this is the bus's port. The client has resolved the name of a serial port: a path that
+    somebody else chose is not looked at with the agent's rights."""
     kind, own = line_of(bus.link)
-    return os.path.realpath(own) == os.path.realpath(port) if kind == "serial" else own == port
+    return (os.path.realpath(own) if kind == "serial" else own) == port
 
 
 def _state(came: Answer) -> dict[str, Any]:

@@ -73,6 +73,8 @@ def test_a_command_survives_its_way(command):
         (said(bus=""), "bus"),
         (said(bus="x" * 2000), "bus"),
         (said(bus="a\0b"), "bus"),
+        (said(bus=None, port="/dev/\ud800"), "port"),
+        (said(bus="a\nb"), "bus"),
         (said(unit_id=0), "unit_id"),
         (said(unit_id=256), "unit_id"),
         (said(unit_id=True), "unit_id"),
@@ -194,11 +196,25 @@ def test_a_device_is_found_by_its_name(counter):
     assert counter.buses[1].asked[1].what == 2
 
 
-def test_a_port_is_found_under_any_of_its_names(counter, tmp_path):
-    (tmp_path / "by-id").symlink_to(counter.port)
-    for name in ("ttyS0", "by-id"):
-        counter.take(bus=None, port=str(tmp_path / name))
-    assert len(counter.buses[1].asked) == 2
+def test_the_configured_name_of_a_port_may_be_a_link_and_that_of_a_client_is_not_followed(counter, tmp_path):
+    by_id = tmp_path / "by-id"
+    by_id.symlink_to(counter.port)
+    counter.relink(SerialLink(path="/dev/fake"), SerialLink(path=str(by_id)))
+    counter.take(bus=None, port=str(counter.port))
+    assert len(counter.buses[1].asked) == 1
+    assert counter.take(bus=None, port=str(by_id))["reason"] == "unknown"
+
+
+def test_a_mistake_in_the_agent_is_an_error_to_the_client_and_the_thread_goes_on(counter, monkeypatch):
+    def fail(asked):
+        raise UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed")
+
+    monkeypatch.setattr(counter.buses[0], "ask", fail)
+    reply = counter.take()
+    assert (reply["reason"], counter.counters.snapshot()) == ("failed", {"commands_failed{failed}": 1})
+    monkeypatch.undo()
+    counter.take()
+    assert len(counter.buses[0].asked) == 1
 
 
 def test_a_device_server_is_found_by_its_address_and_a_gateway_is_no_port(counter):
