@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from edge_agent.bus.outcomes import ReadRequest
-from edge_agent.bus.plan.atoms import allowed
+from edge_agent.bus.plan.atoms import objection
 from edge_agent.bus.report import describe_link
 from edge_agent.bus.schedule.lane import Answer, Asked, LaneFull
 from edge_agent.clock import Clock
@@ -105,11 +105,11 @@ class Desk:
     def _request(self, bus: BusDef, unit_id: int, name: str, command: Read) -> ReadRequest:
         first, end = command.address, command.address + command.count
         for device in bus.devices:
-            if device.unit_id == unit_id and not allowed(command.area, first, end, device.quirks):
+            if device.unit_id == unit_id and (why := objection(command.area, first, end, device)):
                 raise CommandError(
                     f"{device.name} must not be asked for {command.area} {first}-{end - 1} in one read",
                     reason="forbidden",
-                    hint="its profile says so: it may misbehave when these addresses are read",
+                    hint=f"{why} (quirks of its profile or configuration)",
                 )
         index = self._index(name) if name else -unit_id
         return ReadRequest(index, unit_id, command.area, command.address, command.count, ())

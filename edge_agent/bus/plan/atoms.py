@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 
 from edge_agent.bus.plan.refusals import Refusals
-from edge_agent.model import Area, PointDef, Quirks
+from edge_agent.model import Area, DeviceDef, PointDef, Quirks
 
 Indexed = tuple[PointDef, int]
 """A point's definition and its index in the site."""
@@ -40,6 +40,42 @@ def limits(area: Area, quirks: Quirks) -> tuple[int, int]:
 def allowed(area: Area, first: int, end: int, quirks: Quirks) -> bool:
     """Whether the device may be read from `first` to before `end` for more than one point's sake."""
     return Rules(area, quirks).allow(first, end)
+
+
+def objection(area: Area, first: int, end: int, device: DeviceDef) -> str:
+    """Why somebody who asks for exactly `first` to before `end` is not to be given it; empty if he is.
+
+    Unlike the planner he may ask by itself for what is only read whole or alone.
+    """
+    quirks = device.quirks
+    for where, low, high in quirks.forbidden:
+        if where is area and first <= high and low < end:
+            return f"{area} {low}-{high} is forbidden: the device may misbehave when it is read"
+    if (area, first, end - first) in quirks.read_whole:
+        return ""
+    for where, at, count in quirks.read_whole:
+        if where is area and first < at + count and at < end:
+            return f"{area} {at}-{at + count - 1} is only read whole and by itself"
+    # A point is asked for as it stands: one of two registers that is only read alone, for example.
+    if any(
+        (point.area, point.address, point.address + point.words) == (area, first, end)
+        for point in device.points
+    ):
+        return ""
+    return _too_much(area, first, end, quirks)
+
+
+def _too_much(area: Area, first: int, end: int, quirks: Quirks) -> str:
+    limit, _ = limits(area, quirks)
+    if end - first > limit:
+        return f"at most {limit} {'bits' if area.is_bits else 'registers'} at once"
+    for where, at in quirks.barriers:
+        if where is area and first < at < end:
+            return f"{area} {at} and what stands before it are only read apart"
+    for where, at in quirks.read_alone:
+        if where is area and first <= at < end and end - first > 1:
+            return f"{area} {at} is only read by itself"
+    return ""
 
 
 class Rules:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -32,7 +33,7 @@ from edge_agent.daemon.commands import (
     reply_line,
 )
 from edge_agent.daemon.desk import Desk
-from edge_agent.model import Area, BusDef, DeviceServerLink, MonoNs, SerialLink, TcpLink
+from edge_agent.model import Area, BusDef, DeviceServerLink, MonoNs, PointType, SerialLink, TcpLink
 from tests.unit.bus.site import device, site
 
 READ = {"command": "read", "bus": "b", "unit_id": 1, "area": "holding", "address": 0, "count": 2}
@@ -164,6 +165,9 @@ class Counter:
         self.desk = Desk(where, self.buses, FakeClock(), self.counters)
         self.replies = []
 
+    def configure(self, *devices):
+        self.desk = Desk(site(*devices), self.buses, FakeClock(), self.counters)
+
     def relink(self, *links):
         buses = tuple(replace(bus, link=link) for bus, link in zip(self.site.buses, links, strict=True))
         self.desk = Desk(replace(self.site, buses=buses), self.buses, FakeClock(), self.counters)
@@ -243,6 +247,44 @@ def test_what_is_not_carried_out_is_said_at_once_with_its_reason_and_counted(cou
     assert words in reply["error"]
     assert counter.counters.snapshot() == {f"commands_failed{{{reason}}}": 1}
     assert not any(bus.asked for bus in counter.buses)
+
+
+PRESS: dict[str, Any] = {
+    "forbidden": ((Area.HOLDING, 10, 19),),
+    "barriers": ((Area.HOLDING, 50),),
+    "read_alone": ((Area.HOLDING, 100), (Area.HOLDING, 300)),
+    "read_whole": ((Area.HOLDING, 102, 2),),
+    "max_read_words": 10,
+}
+
+
+@pytest.mark.parametrize(
+    ("address", "count", "hint"),
+    [
+        (100, 1, ""),
+        (102, 2, ""),
+        (104, 10, ""),
+        (200, 12, ""),  # A point of the agent, as is the next.
+        (300, 2, ""),
+        (50, 2, ""),
+        (104, 21, "at most 10 registers at once"),
+        (100, 2, "holding 100 is only read by itself"),
+        (102, 1, "holding 102-103 is only read whole"),
+        (102, 3, "holding 102-103 is only read whole"),
+        (9, 2, "holding 10-19 is forbidden"),
+        (19, 21, "holding 10-19 is forbidden"),
+        (49, 2, "only read apart"),
+    ],
+)
+def test_a_read_may_be_what_the_agent_polls_and_not_what_the_quirks_forbid(counter, address, count, hint):
+    press = device("press", 1, **PRESS)
+    wide = replace(press.points[0], address=200, type=PointType.STRING, length_words=12)
+    inside = replace(press.points[0], address=102)
+    double = replace(press.points[0], address=300, type=PointType.U32)
+    counter.configure(replace(press, points=(wide, inside, double)))
+    reply = counter.take(address=address, count=count)
+    assert hint in (reply or {"hint": ""})["hint"]
+    assert len(counter.buses[0].asked) == (not hint)
 
 
 def test_a_full_lane_is_said_with_its_hint(counter):
