@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,9 @@ def ask(status_path: Path, command: Command) -> Told:
         client.settimeout(_TIMEOUT_S)
         try:
             client.connect(str(path))
-            client.sendall(line_of(command))
+            # A full or over-long socket answers and hangs up before it has heard everything.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                client.sendall(line_of(command))
             reply = _line(client)
         except OSError as error:
             raise NoAgent(

@@ -201,6 +201,25 @@ def test_too_many_that_wait_are_refused_and_the_status_is_told_all_the_same(desk
         client.close()
 
 
+def test_a_full_command_socket_is_said_to_be_full_every_time(desk) -> None:
+    waiting = [connect(desk.path) for _ in range(MAX_COMMANDS)]
+    for client in waiting:
+        client.sendall(b"wait\n")
+        assert desk.taken.acquire(timeout=30)
+    for _ in range(30):
+        with pytest.raises(CommandError, match="too many clients"):
+            ask(desk.status, Probe(device="d"))
+    for client in waiting:
+        client.close()
+
+
+def test_a_command_that_is_too_long_is_refused_with_the_reason(desk, monkeypatch) -> None:
+    error = error_line(CommandError("too long"))
+    monkeypatch.setattr(desk, "take", lambda line, reply: reply(error))
+    with pytest.raises(CommandError, match="too long"):
+        ask(desk.status, Probe(device="x" * 1_000_000))
+
+
 def test_more_clients_than_are_taken_at_once_wait_and_are_served(served) -> None:
     sleepers = [connect(served) for _ in range(40)]
     assert fetch(served)["answer"] == 42
