@@ -10,12 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.bus.outcomes import Outcome
-from edge_agent.daemon.commands import PATIENCE_NS, Command, CommandError, line_of, outcome_of
+from edge_agent.daemon.commands import (
+    LONGEST_TIMEOUT_NS,
+    Command,
+    CommandError,
+    line_of,
+    longest_ns,
+    outcome_of,
+)
 from edge_agent.daemon.sockets import commands_path
 from edge_agent.errors import EdgeAgentError
 from edge_agent.model import NS
 
-_TIMEOUT_S = PATIENCE_NS / NS + 5
+_TIMEOUT_S = longest_ns(LONGEST_TIMEOUT_NS) / NS + 10
+"""Longer than any agent waits: it says itself why nothing came."""
 _MAX_REPLY = 1 << 16
 
 

@@ -28,6 +28,8 @@ MAX_LINE = 4096
 _MAX_NAME = 1024
 PATIENCE_NS = 30 * NS
 """So long a command waits for its bus: longer than any transaction with a device that is not extreme."""
+LONGEST_TIMEOUT_NS = 60 * NS
+"""The most that `timeout` of a bus or `response_timeout` of a device can be."""
 
 
 class CommandError(EdgeAgentError):
@@ -38,6 +40,20 @@ class CommandError(EdgeAgentError):
         self.message = message
         self.hint = hint
         super().__init__(message + (f"\n    hint: {hint}" if hint else ""))
+
+
+def late(waited_ns: int) -> CommandError:
+    return CommandError(
+        f"the bus was not free within {waited_ns // NS} s",
+        reason="late",
+        hint="a device of this bus is waited for; try again, or look at `edge-agent status`",
+    )
+
+
+def longest_ns(timeout_ns: int) -> int:
+    """Until a command is replied to, where no device has a longer timeout: it may begin just in time, and
+    wait out the late window of a request before it and then its own timeout."""
+    return PATIENCE_NS + 2 * timeout_ns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

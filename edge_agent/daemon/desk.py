@@ -21,10 +21,12 @@ from edge_agent.daemon.commands import (
     Probe,
     Read,
     error_line,
+    late,
+    longest_ns,
     parse,
     reply_line,
 )
-from edge_agent.model import NS, BusDef, DeviceDef, MonoNs, Site
+from edge_agent.model import BusDef, DeviceDef, MonoNs, Site
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +52,7 @@ class Desk:
         self._buses = buses
         self._clock = clock
         self._counters = counters
+        self.patience_ns = longest_ns(_slowest_ns(site))
 
     def take(self, line: bytes, reply: Reply) -> None:
         """Carry out one command, or say at once why not. Whatever a client says, the thread goes on."""
@@ -73,7 +76,11 @@ class Desk:
         what = self._index(name) if isinstance(command, Probe) else self._request(bus, unit_id, name, command)
 
         def answer(came: Answer) -> None:
-            reply(_late() if came.outcome is None else reply_line(came.outcome, about | _state(came)))
+            if came.outcome is None:
+                # Counted where it happened: `bus_lane_expired`.
+                reply(error_line(late(PATIENCE_NS)))
+            else:
+                reply(reply_line(came.outcome, about | _state(came)))
 
         try:
             self._buses[number].ask(Asked(what, MonoNs(self._clock.mono_ns() + PATIENCE_NS), answer))
@@ -124,11 +131,9 @@ class Desk:
         return "there is: " + ", ".join(device.name for _, device in self._devices()[:20])
 
 
-def _late() -> bytes:
-    """Counted where it happened: `bus_lane_expired`."""
-    message = f"the bus was not free within {PATIENCE_NS // NS} s"
-    hint = "a device of this bus is waited for; try again, or look at `edge-agent status`"
-    return error_line(CommandError(message, reason="late", hint=hint))
+def _slowest_ns(site: Site) -> int:
+    quirks = [device.quirks.response_timeout_ns or 0 for device in site.devices]
+    return max([*quirks, *(bus.timeout_ns for bus in site.buses)], default=0)
 
 
 def _is_port(bus: BusDef, port: str) -> bool:

@@ -84,7 +84,8 @@ class Client:
         self.deadline = deadline
         self.commands = False
         """It came to say a command."""
-        self.gone = False
+        self.waits = False
+        """For the reply to its command."""
 
     def fileno(self) -> int:
         return self._connection.fileno()
@@ -116,5 +117,5 @@ class Client:
         return True
 
     def close(self) -> None:
-        self.gone = True
+        self.waits = False
         self._connection.close()

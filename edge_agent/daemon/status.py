@@ -23,7 +23,7 @@ from threading import Event
 from typing import Any, Protocol
 
 from edge_agent.clock import Clock
-from edge_agent.daemon.commands import MAX_LINE, PATIENCE_NS, CommandError
+from edge_agent.daemon.commands import MAX_LINE, CommandError, late
 from edge_agent.daemon.sockets import Client, commands_path, default_path, listen
 from edge_agent.errors import EdgeAgentError
 from edge_agent.heartbeat import Heartbeat
@@ -45,6 +45,9 @@ _POLL_S = 0.5
 
 class Desk(Protocol):
     """Who carries out commands."""
+
+    patience_ns: int
+    """Within it every command is replied to."""
 
     def take(self, line: bytes, reply: Callable[[bytes], None]) -> None:
         """`reply` is called once, from any thread."""
@@ -158,7 +161,8 @@ class StatusServer:
             self._drop(client)  # Somebody looked whether anybody is there.
             return
         self._selector.unregister(client)
-        client.deadline = MonoNs(self._clock.mono_ns() + PATIENCE_NS + 2 * CLIENT_NS)
+        client.waits = True
+        client.deadline = MonoNs(self._clock.mono_ns() + self._desk.patience_ns + CLIENT_NS)
         self._desk.take(line, lambda data: self._reply(client, data))
 
     def _reply(self, client: Client, data: bytes) -> None:
@@ -171,10 +175,11 @@ class StatusServer:
             os.eventfd_read(self._wake_fd)
         while self._replies:
             client, data = self._replies.popleft()
-            if not client.gone:
+            if client.waits:
                 self._give(client, data)
 
     def _give(self, client: Client, data: bytes) -> None:
+        client.waits = False
         client.give(data)
         client.deadline = MonoNs(self._clock.mono_ns() + CLIENT_NS)
         if client.send():
@@ -189,7 +194,10 @@ class StatusServer:
     def _drop_late(self) -> None:
         now = self._clock.mono_ns()
         for client in [client for client in self._clients if client.deadline <= now]:
-            self._drop(client)
+            if client.waits and self._desk is not None:
+                self._give(client, self._desk.failed(late(self._desk.patience_ns)))
+            else:
+                self._drop(client)
 
     def _drop(self, client: Client) -> None:
         with suppress(KeyError):

@@ -57,10 +57,8 @@ def objection(area: Area, first: int, end: int, device: DeviceDef) -> str:
         if where is area and first < at + count and at < end:
             return f"{area} {at}-{at + count - 1} is only read whole and by itself"
     # A point is asked for as it stands: one of two registers that is only read alone, for example.
-    if any(
-        (point.area, point.address, point.address + point.words) == (area, first, end)
-        for point in device.points
-    ):
+    wanted = area, first, end - first
+    if any((point.area, point.address, point.words) == wanted for point in device.points):
         return ""
     return _too_much(area, first, end, quirks)
 

@@ -22,6 +22,7 @@ from edge_agent.bus.outcomes import (
 from edge_agent.bus.schedule.lane import Answer, LaneFull
 from edge_agent.clock import FakeClock
 from edge_agent.counters import Counters
+from edge_agent.daemon import asking
 from edge_agent.daemon.commands import (
     MAX_LINE,
     CommandError,
@@ -33,7 +34,8 @@ from edge_agent.daemon.commands import (
     reply_line,
 )
 from edge_agent.daemon.desk import Desk
-from edge_agent.model import Area, BusDef, DeviceServerLink, MonoNs, PointType, SerialLink, TcpLink
+from edge_agent.daemon.status import CLIENT_NS
+from edge_agent.model import NS, Area, BusDef, DeviceServerLink, MonoNs, PointType, SerialLink, TcpLink
 from tests.unit.bus.site import device, site
 
 READ = {"command": "read", "bus": "b", "unit_id": 1, "area": "holding", "address": 0, "count": 2}
@@ -247,6 +249,14 @@ def test_what_is_not_carried_out_is_said_at_once_with_its_reason_and_counted(cou
     assert words in reply["error"]
     assert counter.counters.snapshot() == {f"commands_failed{{{reason}}}": 1}
     assert not any(bus.asked for bus in counter.buses)
+
+
+@pytest.mark.parametrize(("bus_s", "device_s", "patience_s"), [(1, None, 32), (60, None, 150), (1, 20, 70)])
+def test_a_client_is_kept_for_the_slowest_device_and_waits_longer_itself(bus_s, device_s, patience_s):
+    quirks = {} if device_s is None else {"response_timeout_ns": device_s * NS}
+    desk = Desk(site(device("a", 1, **quirks), timeout_ns=bus_s * NS), [], FakeClock(), Counters())
+    assert desk.patience_ns == patience_s * NS
+    assert desk.patience_ns + 2 * CLIENT_NS < asking._TIMEOUT_S * NS
 
 
 PRESS: dict[str, Any] = {

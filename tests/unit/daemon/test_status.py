@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import socket
 import stat
 import threading
@@ -8,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.clock import SystemClock
+from edge_agent.clock import FakeClock, SystemClock
 from edge_agent.daemon.asking import NoAgent, ask
 from edge_agent.daemon.commands import CommandError, Probe, error_line
 from edge_agent.daemon.sockets import commands_path
 from edge_agent.daemon.status import MAX_COMMANDS, StatusServer, default_path, fetch
 from edge_agent.errors import EdgeAgentError
+from edge_agent.model import NS
 
 
 @pytest.fixture
@@ -87,6 +89,8 @@ def test_the_socket_is_found_where_the_environment_says(monkeypatch, tmp_path) -
 
 class EchoDesk:
     """Replies with what it was told; `wait` keeps it for `answer`."""
+
+    patience_ns = 90 * NS
 
     def __init__(self, status: Path) -> None:
         self.status, self.path = status, commands_path(status)
@@ -199,6 +203,29 @@ def test_too_many_that_wait_are_refused_and_the_status_is_told_all_the_same(desk
     assert told(desk.path, b"hello\n") == b"hello!\n"
     for client in waiting:
         client.close()
+
+
+def test_who_has_waited_for_too_long_is_told_so_and_a_reply_after_that_is_for_nobody(tmp_path) -> None:
+    clock = FakeClock()
+    desk = EchoDesk(tmp_path / "status.sock")
+    server = StatusServer(desk.status, dict, clock, desk)
+    stop = threading.Event()
+    thread = threading.Thread(target=server.run, args=(stop,))
+    thread.start()
+    with connect(desk.path) as client:
+        client.sendall(b"wait\n")
+        assert desk.taken.acquire(timeout=30)
+        clock.advance(desk.patience_ns)
+        assert told(desk.path, b"hello\n") == b"hello!\n"
+        clock.advance(2 * NS)
+        server.wake()
+        reply = json.loads(everything(client))
+    assert (reply["reason"], reply["error"]) == ("late", "the bus was not free within 90 s")
+    desk.kept[0](b"done\n")
+    assert told(desk.path, b"hello\n") == b"hello!\n"
+    stop.set()
+    server.wake()
+    thread.join()
 
 
 def test_a_full_command_socket_is_said_to_be_full_every_time(desk) -> None:
