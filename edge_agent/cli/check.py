@@ -7,11 +7,11 @@ everything later than configured, which nobody wants who takes the trouble to ch
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_agent.cli import _json
 from edge_agent.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,10 +42,10 @@ def run(options: argparse.Namespace) -> int:
         if not options.json:
             raise
         problems = [asdict(problem) for problem in error.problems]
-        print(json.dumps({"file": str(options.file), "ok": False, "problems": problems}, indent=2))
+        print(_json.dumps({"file": str(options.file), "ok": False, "problems": problems}, indent=2))
         return error.exit_status
     summary = summarize(site)
-    print(json.dumps(summary, indent=2) if options.json else "\n".join(lines(summary)))
+    print(_json.dumps(summary, indent=2) if options.json else "\n".join(lines(summary)))
     return 0
 
 

@@ -6,12 +6,11 @@ Nothing is asked of any device: the reply times are assumed, given, or those a r
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_agent.cli import _view
+from edge_agent.cli import _json, _view
 
 if TYPE_CHECKING:
     from edge_agent.bus.plan.forecast import Forecast, Read
@@ -48,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
 
     site = load_site(options.file)
     plan = describe(site, forecasts(site, _turnarounds_ns(options, site)))
-    print(json.dumps(plan, indent=2) if options.json else "\n".join(lines(plan)))
+    print(_json.dumps(plan, indent=2) if options.json else "\n".join(lines(plan)))
     return 0
 
 

@@ -8,7 +8,7 @@ owns is read by that agent, beside its polls.
 from __future__ import annotations
 
 import argparse
-import json
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ from edge_agent.bus.outcomes import (
 from edge_agent.bus.wire.frames import exception_name
 from edge_agent.bus.wire.manners import AdaptiveTimeout, Manners
 from edge_agent.bus.wire.trace import Frame, hex_bytes, render
-from edge_agent.cli import _read_task, _view
+from edge_agent.cli import _json, _read_task, _view
 from edge_agent.cli._agent_line import AgentLine, NotOwned, Where, unit_id_of
 from edge_agent.cli._read_task import Task
 from edge_agent.cli._typed import Value, bit, value_of
@@ -145,7 +145,7 @@ def _once(task: Task, line: Line, ear: Ear, clock: Clock, as_json: bool) -> int:
             return _failed(task, request, done.outcome, line, ear.last, as_json)
         values += _values(task, request, done.outcome.data)
     if as_json:
-        print(json.dumps({**_about(task, line), "values": values}), flush=True)
+        print(_json.dumps({**_about(task, line), "values": values}), flush=True)
     else:
         print("\n".join(_table(values)), flush=True)
     return 0
@@ -174,14 +174,15 @@ def _table(values: list[dict[str, Any]]) -> Iterator[str]:
         address, raw = entry["address"], entry["raw"]
         spaced = " ".join(raw[at : at + 4] for at in range(0, len(raw), 4))
         value = entry["value"]
-        text = (
-            "not a value of this type"
-            if value is None
-            else f"{value:.7g}"
-            if isinstance(value, float)
-            else value
-        )
-        yield f"{address:5d}  0x{address:04x}  {spaced:<20} {text}"
+        yield f"{address:5d}  0x{address:04x}  {spaced:<20} {_shown(value)}"
+
+
+def _shown(value: Value) -> Value:
+    if value is None:
+        return "not a value of this type"
+    if not isinstance(value, float):
+        return value
+    return "not a number" if math.isnan(value) else f"{value:.7g}"
 
 
 def _failed(
@@ -192,7 +193,7 @@ def _failed(
     message, hint = explain(outcome, heard, task)
     if as_json:
         error = {"quality": quality(outcome).label, "message": message, "heard": heard.hex(), "hint": hint}
-        print(json.dumps({**_about(task, line), "error": error}), flush=True)
+        print(_json.dumps({**_about(task, line), "error": error}), flush=True)
     last = request.address + request.count - 1
     what = f"unit {task.unit_id}, {_AREAS[task.area]} {request.address}-{last}"
     print(f"edge-agent: {what}: {message}\n    hint: {hint}", file=sys.stderr)

@@ -49,13 +49,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Until SIGTERM, SIGINT or --seconds; then the closing line."""
-    import json
     import logging
     import signal
     import sys
     from pathlib import Path
     from threading import Event
 
+    from edge_agent.cli import _json
     from edge_agent.clock import SystemClock
     from edge_agent.counters import Counters
     from edge_agent.model import NS, MonoNs
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    line = json.dumps if args.json else text.line
+    line = _json.dumps if args.json else text.line
     clock = SystemClock()
     options, auto_version = _options(args)
     receiver = Receiver(

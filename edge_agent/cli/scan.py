@@ -7,7 +7,6 @@ but some devices take a read of an unknown address badly, and the profiles that 
 from __future__ import annotations
 
 import argparse
-import json
 import signal
 import sys
 import threading
@@ -21,7 +20,7 @@ from edge_agent.bus.scan.hints import hints
 from edge_agent.bus.scan.scan import Scan
 from edge_agent.bus.scan.scanner import Scanner
 from edge_agent.bus.scan.settings import Setting
-from edge_agent.cli import _scan_task, _scan_view, _view
+from edge_agent.cli import _json, _scan_task, _scan_view, _view
 from edge_agent.cli._progress import Progress, duration
 from edge_agent.cli._scan_task import Task
 from edge_agent.clock import SystemClock
@@ -101,7 +100,7 @@ def _turns(scan: Scan, scanner: Scanner, progress: Progress) -> None:
 def _show(task: Task, scan: Scan, *, complete: bool, as_json: bool) -> None:
     said = hints(scan, complete=complete, all_settings=task.has_all_settings)
     if as_json:
-        print(json.dumps(_scan_view.data(scan, said, complete=complete)), flush=True)
+        print(_json.dumps(_scan_view.data(scan, said, complete=complete)), flush=True)
         return
     print("\n".join(_scan_view.lines(scan, task.area, task.address)), flush=True)
     for hint in said:

@@ -4,13 +4,12 @@ there at this moment."""
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from edge_agent.bus.device.view import word
 from edge_agent.bus.outcomes import BadFrame, DeviceException, NoReply, PortDown, Values, is_alive
 from edge_agent.bus.wire.frames import exception_name
-from edge_agent.cli import _view
+from edge_agent.cli import _json, _view
 from edge_agent.daemon import status
 from edge_agent.daemon.asking import Told, ask
 from edge_agent.daemon.commands import Probe
@@ -38,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
         return _probe(ask(path, Probe(device=options.probe)), options.json)
     snapshot = status.fetch(path)
     if options.json:
-        print(json.dumps(snapshot, indent=2))
+        print(_json.dumps(snapshot, indent=2))
     else:
         print("\n".join(_view.overview(snapshot, _view.width())))
         if options.values:
@@ -50,7 +49,7 @@ def _probe(told: Told, as_json: bool) -> int:
     alive = is_alive(told.outcome)
     if as_json:
         about = {"device": told.device, "bus": told.bus, "unit_id": told.unit_id}
-        print(json.dumps({**about, "outcome": word(told.outcome), "alive": alive, "probing": told.probing}))
+        print(_json.dumps({**about, "outcome": word(told.outcome), "alive": alive, "probing": told.probing}))
     else:
         print(f"{told.device} (unit {told.unit_id} on {told.bus}, {told.link}): {_say(told)}")
     return 0 if alive else 1

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
-from edge_agent.cli import _view
+from edge_agent.cli import _json, _view
 from edge_agent.cli._seconds import seconds
 from edge_agent.clock import SystemClock
 from edge_agent.daemon import status
@@ -52,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _show(snapshot: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(snapshot), flush=True)
+        print(_json.dumps(snapshot), flush=True)
     else:
         _draw([*_view.overview(snapshot, _view.width()), "", *_view.values(snapshot)])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 
@@ -11,7 +12,7 @@ from edge_agent.bus.lines.serial_line import SerialLine
 from edge_agent.bus.outcomes import Values
 from edge_agent.bus.wire.manners import AdaptiveTimeout, Manners
 from edge_agent.bus.wire.timing import bus_timing
-from edge_agent.cli import _agent_line, main, read
+from edge_agent.cli import _agent_line, _json, main, read
 from edge_agent.cli._read_task import Task
 from edge_agent.clock import FakeClock
 from edge_agent.daemon.asking import NoAgent, Told
@@ -97,3 +98,30 @@ def test_an_agent_that_goes_away_while_it_reads_is_no_leave_to_go_on_without_it(
     elsewhere = Elsewhere(monkeypatch, Values(b"\0\7", 5), NoAgent("gone"))
     assert main([*SERVER, "--repeat", "2", "--interval", "1ms"]) == 1
     assert elsewhere.opened == 0
+
+
+# --- what is no number ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"), [("7fc00000", "not a number"), ("ff800000", "-inf"), ("3f800000", "1")]
+)
+def test_what_is_no_number_is_null_in_json_and_said_in_words(monkeypatch, capsys, raw, shown) -> None:
+    words = [*SERVER[:-2], "0-1", "--type", "f32"]
+    Elsewhere(monkeypatch, *2 * [Values(bytes.fromhex(raw), 5)])
+    assert main([*words, "--json"]) == 0
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    (value,) = json.loads(capsys.readouterr().out, parse_constant=refuse)["values"]
+    assert value["value"] == (1 if shown == "1" else None)
+    assert value["raw"] == raw
+    assert main(words) == 0
+    assert capsys.readouterr().out.rstrip().endswith(f" {shown}")
+
+
+def test_no_number_is_null_wherever_it_stands() -> None:
+    assert (
+        _json.dumps({"a": [1.5, math.nan], "b": (math.inf, None)}) == '{"a": [1.5, null], "b": [null, null]}'
+    )

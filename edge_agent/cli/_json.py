@@ -1,0 +1,25 @@
+"""JSON as every reader takes it. Pure."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+
+def dumps(data: Any, indent: int | None = None) -> str:
+    """JSON knows no NaN and no infinity: null stands for them."""
+    try:
+        return json.dumps(data, indent=indent, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(data), indent=indent, allow_nan=False)
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, float):
+        return data if math.isfinite(data) else None
+    if isinstance(data, dict):
+        return {key: _finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_finite(value) for value in data]
+    return data
