@@ -12,8 +12,9 @@ from edge_agent.bus.outcomes import PortDown, ReadRequest
 from edge_agent.bus.wire.manners import Manners
 from edge_agent.clock import Clock
 from edge_agent.daemon import status
-from edge_agent.daemon.asking import NoAgent, Told, ask
+from edge_agent.daemon.asking import Told, ask
 from edge_agent.daemon.commands import CommandError, Read
+from edge_agent.daemon.sockets import NoAgent
 from edge_agent.errors import EdgeAgentError, InputError, PortError, Problem
 from edge_agent.model import MonoNs
 
@@ -91,21 +92,24 @@ class AgentLine:
         try:
             return ask(self._socket, command)
         except NoAgent as error:
-            raise (_busy(where.busy) if where.busy else self._not_asked(error)) from error
+            raise (_busy(where.busy, error) if where.busy else self._not_asked(error)) from error
         except CommandError as error:
             if error.reason != "unknown":
                 raise
             raise (where.busy or self._not_asked(error)) from error
 
     def _not_asked(self, error: EdgeAgentError) -> EdgeAgentError:
-        """An agent that has answered once owned the port: then its going away is no leave to go on."""
-        return NotOwned(str(error)) if self._where.port and not self.bus else error
+        """Of one that has answered once it is known that it owned the port, of one that may not be asked or
+        is not understood it is not known that it does not: neither is a leave to go on without it."""
+        may_own = bool(self.bus) or (isinstance(error, NoAgent) and error.is_there)
+        return NotOwned(str(error)) if self._where.port and not may_own else error
 
 
-def _busy(busy: PortError) -> PortError:
+def _busy(busy: PortError, error: NoAgent) -> PortError:
     """The port is in use, and no agent answers."""
     message = str(busy).partition("\n")[0]
-    hint = f"{busy.hint}; if it is an edge-agent, --socket PATH finds it"
+    agent = error.hint if error.is_there else "--socket PATH finds it"
+    hint = f"{busy.hint}; if it is an edge-agent: {agent}"
     return PortError(message, reason=busy.reason, hint=hint)
 
 

@@ -25,7 +25,8 @@ from edge_agent.cli._progress import Progress, duration
 from edge_agent.cli._scan_task import Task
 from edge_agent.clock import SystemClock
 from edge_agent.daemon import status
-from edge_agent.errors import EdgeAgentError, InputError, PortError, Problem
+from edge_agent.daemon.sockets import NoAgent
+from edge_agent.errors import InputError, PortError, Problem
 from edge_agent.profiles import Library, default_library
 from edge_agent.profiles.dangers import dangers
 
@@ -147,7 +148,9 @@ def _refuse_used(task: Task, socket: Path) -> None:
 def _refuse_polled(server: str, socket: Path) -> None:
     try:
         buses = status.fetch(socket)["buses"]
-    except EdgeAgentError:
+    except NoAgent as error:
+        if error.is_there:
+            print(f"warning: {server} may be polled by a running agent: {error}", file=sys.stderr)
         return
     for bus in buses:
         # Modbus TCP keeps connections apart: a gateway may be searched beside its polls.

@@ -18,17 +18,12 @@ from edge_agent.daemon.commands import (
     longest_ns,
     outcome_of,
 )
-from edge_agent.daemon.sockets import commands_path
-from edge_agent.errors import EdgeAgentError
+from edge_agent.daemon.sockets import commands_path, stranger, unreachable
 from edge_agent.model import NS
 
 _TIMEOUT_S = longest_ns(LONGEST_TIMEOUT_NS) / NS + 10
 """Longer than any agent waits: it says itself why nothing came."""
 _MAX_REPLY = 1 << 16
-
-
-class NoAgent(EdgeAgentError):
-    """No agent could be asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +52,7 @@ def ask(status_path: Path, command: Command) -> Told:
                 client.sendall(line_of(command))
             reply = _line(client)
         except OSError as error:
-            raise NoAgent(
-                f"no running agent takes commands at {path}: {error.strerror or error}"
-                "\n    hint: is the service running, and are you in its group? elsewhere: --socket PATH"
-            ) from error
+            raise unreachable(path, error) from error
     return _told(path, reply)
 
 
@@ -79,7 +71,4 @@ def _told(path: Path, reply: bytes) -> Told:
         about = {key: data[key] for key in ("bus", "link", "unit_id", "device", "probing")}
         return Told(outcome=outcome_of(data["outcome"]), **about)
     except (ValueError, TypeError, KeyError) as error:
-        raise NoAgent(
-            f"{path} does not speak like an edge-agent"
-            "\n    hint: if the agent was just stopped, that is why; else it is of another version"
-        ) from error
+        raise stranger(path) from error

@@ -6,6 +6,7 @@ when it takes more, and is dropped when its time is over.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from pathlib import Path
@@ -15,6 +16,17 @@ from edge_agent.model import MonoNs
 
 _PROBE_S = 1.0
 _BACKLOG = 64
+_NOBODY = (errno.ENOENT, errno.ENOTDIR, errno.ECONNREFUSED)
+_FORBIDDEN = (errno.EACCES, errno.EPERM)
+
+
+class NoAgent(EdgeAgentError):
+    """No agent could be asked. `is_there`: something is, but does not answer or must not be asked."""
+
+    def __init__(self, message: str, *, hint: str, is_there: bool) -> None:
+        self.hint = hint
+        self.is_there = is_there
+        super().__init__(f"{message}\n    hint: {hint}")
 
 
 def default_path() -> Path:
@@ -31,6 +43,40 @@ def commands_path(status_path: Path) -> Path:
     if "status" in name:
         return status_path.with_name(name.replace("status", "commands"))
     return status_path.with_name(f"{name}.commands")
+
+
+def unreachable(path: Path, error: OSError) -> NoAgent:
+    """Why a socket of the agent could not be used, for who wanted to."""
+    if error.errno in _FORBIDDEN:
+        return NoAgent(
+            f"the agent at {path} may not be asked: {error.strerror}",
+            hint=f"you are not in the agent's group: sudo usermod -aG {_group(path)} $USER and log in again,"
+            " or use sudo",
+            is_there=True,
+        )
+    return NoAgent(
+        f"no running agent answers at {path}: {error.strerror or error}",
+        hint="is the service running (systemctl status edge-agent)? elsewhere: --socket PATH",
+        is_there=error.errno not in _NOBODY,
+    )
+
+
+def stranger(path: Path) -> NoAgent:
+    return NoAgent(
+        f"{path} does not speak like an edge-agent",
+        hint="if the agent was just stopped, that is why; else it is of another version",
+        is_there=True,
+    )
+
+
+def _group(path: Path) -> str:
+    """Of the socket, or of the folder that hides it."""
+    for place in (path, *path.parents):
+        try:
+            return place.group()
+        except (OSError, KeyError):
+            continue
+    return "GROUP"
 
 
 def listen(path: Path, what: str) -> socket.socket:

@@ -24,7 +24,7 @@ from typing import Any, Protocol
 
 from edge_agent.clock import Clock
 from edge_agent.daemon.commands import MAX_LINE, CommandError, late
-from edge_agent.daemon.sockets import Client, commands_path, default_path, listen
+from edge_agent.daemon.sockets import Client, commands_path, default_path, listen, stranger, unreachable
 from edge_agent.errors import EdgeAgentError
 from edge_agent.heartbeat import Heartbeat
 from edge_agent.model import NS, MonoNs
@@ -216,7 +216,7 @@ class StatusServer:
 
 
 def fetch(path: Path) -> dict[str, Any]:
-    """What a running agent says; EdgeAgentError with a hint when none answers there."""
+    """What a running agent says; NoAgent when none answers there."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.settimeout(5.0)
         try:
@@ -225,12 +225,9 @@ def fetch(path: Path) -> dict[str, Any]:
             while chunk := client.recv(65536):
                 chunks.append(chunk)
         except OSError as error:
-            raise EdgeAgentError(
-                f"no running agent answers at {path}: {error.strerror or error}"
-                "\n    hint: is the service running (systemctl status edge-agent)? elsewhere: --socket PATH"
-            ) from error
+            raise unreachable(path, error) from error
     try:
         snapshot: dict[str, Any] = json.loads(b"".join(chunks))
     except ValueError as error:
-        raise EdgeAgentError(f"{path} does not speak like an edge-agent: {error}") from error
+        raise stranger(path) from error
     return snapshot

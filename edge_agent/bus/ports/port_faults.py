@@ -60,7 +60,7 @@ def in_use(path: str) -> PortError:
     return PortError(
         f"{path}: in use" + (f" by {who}" if who else " by another program"),
         reason="busy",
-        hint="stop that program, or give the agent a port of its own",
+        hint="stop that program, or use another port",
     )
 
 

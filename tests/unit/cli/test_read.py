@@ -10,13 +10,15 @@ import pytest
 from edge_agent.bus.lines.fake import FakePort
 from edge_agent.bus.lines.serial_line import SerialLine
 from edge_agent.bus.outcomes import Values
+from edge_agent.bus.ports.port_faults import in_use
 from edge_agent.bus.wire.manners import AdaptiveTimeout, Manners
 from edge_agent.bus.wire.timing import bus_timing
 from edge_agent.cli import _agent_line, _json, main, read
 from edge_agent.cli._read_task import Task
 from edge_agent.clock import FakeClock
-from edge_agent.daemon.asking import NoAgent, Told
+from edge_agent.daemon.asking import Told
 from edge_agent.daemon.commands import CommandError
+from edge_agent.daemon.sockets import NoAgent
 from edge_agent.errors import PortError
 from edge_agent.model import NS, Area, BusDef, Order, PointType, SerialLink
 
@@ -47,6 +49,10 @@ def test_repeated_reads_of_a_silent_device_wait_out_the_longest_late_window(caps
 # --- a device server, which gives every reply to all its connections ------------------------------
 
 SERVER = ["read", "--tcp", "h:4001", "--framing", "rtu", "--unit-id", "1", "0", "--json"]
+
+
+NOBODY = NoAgent("none", hint="is it running?", is_there=False)
+FORBIDDEN = NoAgent("may not be asked", hint="join its group", is_there=True)
 
 
 class Elsewhere:
@@ -80,7 +86,7 @@ def test_a_device_server_that_an_agent_polls_is_read_by_the_agent(monkeypatch, c
     assert "port owned by the running agent on bus b" in said.err
 
 
-@pytest.mark.parametrize("why", [NoAgent("none"), CommandError("no bus on h:4001", reason="unknown")])
+@pytest.mark.parametrize("why", [NOBODY, CommandError("no bus on h:4001", reason="unknown")])
 def test_a_device_server_that_no_agent_has_is_read_directly(monkeypatch, why) -> None:
     elsewhere = Elsewhere(monkeypatch, why)
     assert main([*SERVER, "--trace"]) == 1
@@ -95,9 +101,33 @@ def test_what_the_agent_refuses_is_not_read_past_it(monkeypatch, reason) -> None
 
 
 def test_an_agent_that_goes_away_while_it_reads_is_no_leave_to_go_on_without_it(monkeypatch) -> None:
-    elsewhere = Elsewhere(monkeypatch, Values(b"\0\7", 5), NoAgent("gone"))
+    elsewhere = Elsewhere(monkeypatch, Values(b"\0\7", 5), NOBODY)
     assert main([*SERVER, "--repeat", "2", "--interval", "1ms"]) == 1
     assert elsewhere.opened == 0
+
+
+def test_an_agent_that_may_not_be_asked_may_own_it(monkeypatch, capsys) -> None:
+    elsewhere = Elsewhere(monkeypatch, FORBIDDEN)
+    assert main(SERVER) == 1
+    assert elsewhere.opened == 0
+    assert "join its group" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("why", "hint"), [(NOBODY, "--socket PATH"), (FORBIDDEN, "join its group")])
+def test_a_busy_port_is_said_with_how_to_reach_the_agent_that_may_have_it(
+    monkeypatch, capsys, why, hint
+) -> None:
+    class Taken:
+        def open(self):
+            raise in_use("/dev/ttyS0")
+
+    Elsewhere(monkeypatch, why)
+    monkeypatch.setattr(read, "make_line", lambda *_, **__: Taken())
+    assert main(["read", "--port", "/dev/ttyS0", "--unit-id", "1", "0"]) == 1
+    err = capsys.readouterr().err
+    assert "/dev/ttyS0: in use" in err
+    assert hint in err
+    assert "give the agent a port" not in err
 
 
 # --- what is no number ----------------------------------------------------------------------------

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from edge_agent.clock import FakeClock, SystemClock
-from edge_agent.daemon.asking import NoAgent, ask
+from edge_agent.daemon.asking import ask
 from edge_agent.daemon.commands import CommandError, Probe, error_line
-from edge_agent.daemon.sockets import commands_path
+from edge_agent.daemon.sockets import NoAgent, commands_path
 from edge_agent.daemon.status import MAX_COMMANDS, StatusServer, default_path, fetch
 from edge_agent.errors import EdgeAgentError
 from edge_agent.model import NS
@@ -267,8 +267,22 @@ def test_two_agents_in_one_folder_have_two_command_sockets(tmp_path) -> None:
 
 
 def test_who_asks_an_agent_that_is_not_there_is_given_a_hint(tmp_path) -> None:
-    with pytest.raises(EdgeAgentError, match=r"no running agent takes commands(.|\n)*hint"):
+    with pytest.raises(EdgeAgentError, match=r"no running agent answers at .*commands.sock(.|\n)*hint"):
         ask(tmp_path / "status.sock", Probe(device="d"))
+
+
+@pytest.mark.parametrize("reach", [fetch, lambda path: ask(path, Probe(device="d"))])
+def test_who_is_not_in_the_agents_group_is_told_how_to_get_there(desk, monkeypatch, reach) -> None:
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    with pytest.raises(
+        NoAgent, match=f"may not be asked.*\n.*usermod -aG {desk.path.group()} .*sudo"
+    ) as raised:
+        reach(desk.status)
+    monkeypatch.undo()
+    assert raised.value.is_there
 
 
 def test_a_refusal_and_a_stranger_are_told_apart(desk, monkeypatch) -> None:
