@@ -22,9 +22,18 @@ from pathlib import Path
 from threading import Event
 from typing import Any, Protocol
 
+from edge_agent import __version__
 from edge_agent.clock import Clock
 from edge_agent.daemon.commands import MAX_LINE, CommandError, late
-from edge_agent.daemon.sockets import Client, commands_path, default_path, listen, stranger, unreachable
+from edge_agent.daemon.sockets import (
+    Client,
+    NoAgent,
+    commands_path,
+    default_path,
+    listen,
+    stranger,
+    unreachable,
+)
 from edge_agent.errors import EdgeAgentError
 from edge_agent.heartbeat import Heartbeat
 from edge_agent.model import NS, MonoNs
@@ -226,8 +235,20 @@ def fetch(path: Path) -> dict[str, Any]:
                 chunks.append(chunk)
         except OSError as error:
             raise unreachable(path, error) from error
+    return _understood(path, b"".join(chunks))
+
+
+def _understood(path: Path, data: bytes) -> dict[str, Any]:
+    """The parts of a snapshot change from version to version: it is for commands of the agent's own."""
     try:
-        snapshot: dict[str, Any] = json.loads(b"".join(chunks))
-    except ValueError as error:
+        snapshot: dict[str, Any] = json.loads(data)
+        version = snapshot["agent"]["version"]
+    except (ValueError, TypeError, KeyError) as error:
         raise stranger(path) from error
+    if version != __version__:
+        raise NoAgent(
+            f"the agent at {path} is edge-agent {version}, this command {__version__}",
+            hint="restart the service",
+            is_there=True,
+        )
     return snapshot

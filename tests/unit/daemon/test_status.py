@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent import __version__
 from edge_agent.clock import FakeClock, SystemClock
 from edge_agent.daemon.asking import ask
 from edge_agent.daemon.commands import CommandError, Probe, error_line
@@ -21,7 +22,9 @@ from edge_agent.model import NS
 @pytest.fixture
 def served(tmp_path):
     path = tmp_path / "run" / "status.sock"
-    server = StatusServer(path, lambda: {"answer": 42, "big": "x" * 1_000_000}, SystemClock())
+    server = StatusServer(
+        path, lambda: {"agent": {"version": __version__}, "answer": 42, "big": "x" * 1_000_000}, SystemClock()
+    )
     stop = threading.Event()
     thread = threading.Thread(target=server.run, args=(stop,))
     thread.start()
@@ -84,6 +87,28 @@ def test_the_socket_is_found_where_the_environment_says(monkeypatch, tmp_path) -
     assert str(default_path()) == "/elsewhere"
 
 
+@pytest.mark.parametrize(
+    ("snapshot", "said"),
+    [
+        ({"agent": {"version": "0.0.9"}}, r"is edge-agent 0\.0\.9, this command .*\n    hint: restart"),
+        ({"agent": {}}, "does not speak like an edge-agent"),
+        ({"answer": 42}, "does not speak like an edge-agent"),
+        ([1, 2], "does not speak like an edge-agent"),
+        ("text", "does not speak like an edge-agent"),
+    ],
+)
+def test_an_agent_of_another_version_is_said_to_be_one(tmp_path, snapshot, said) -> None:
+    server = StatusServer(tmp_path / "status.sock", lambda: snapshot, SystemClock())
+    stop = threading.Event()
+    thread = threading.Thread(target=server.run, args=(stop,))
+    thread.start()
+    with pytest.raises(NoAgent, match=said):
+        fetch(server.path)
+    stop.set()
+    server.wake()
+    thread.join()
+
+
 # --- the command socket ---------------------------------------------------------------------------
 
 
@@ -111,7 +136,9 @@ class EchoDesk:
 @pytest.fixture
 def desk(tmp_path):
     desk = EchoDesk(tmp_path / "status.sock")
-    server = StatusServer(desk.status, lambda: {"answer": 42}, SystemClock(), desk)
+    server = StatusServer(
+        desk.status, lambda: {"agent": {"version": __version__}, "answer": 42}, SystemClock(), desk
+    )
     stop = threading.Event()
     thread = threading.Thread(target=server.run, args=(stop,))
     thread.start()
