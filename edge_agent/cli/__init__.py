@@ -1,6 +1,7 @@
 """The command line: one file per command, loaded only when it is called.
 
-Exit status: 0 done, 1 failed, 2 the input is wrong. Errors go to stderr with a hint; data to stdout.
+Exit status: 0 done, 1 failed, 2 the input is wrong. Errors go to stderr with a hint; data to stdout, and with
+--json why a command failed, as an object `error`.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_status
     except EdgeAgentError as error:
         print(f"edge-agent: error: {error}", file=sys.stderr)
+        if getattr(options, "json", False):
+            _say_in_json(error)
         return error.exit_status
     except BrokenPipeError:
         # The reader of our output (head, less) has gone.
@@ -69,6 +72,16 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         return 2
     status: int = options.run(options)
     return status
+
+
+def _say_in_json(error: EdgeAgentError) -> None:
+    """Whoever reads JSON finds the reason there too."""
+    from edge_agent.cli import _json
+
+    try:
+        print(_json.dumps({"error": _json.error(error)}), flush=True)
+    except BrokenPipeError:
+        _give_up_stdout()
 
 
 def _give_up_stdout() -> int:

@@ -59,9 +59,10 @@ def run(options: argparse.Namespace) -> int:
         failure = _search(task, scan, stop)
     if failure is not None and not scan.found:
         raise failure
-    _show(task, scan, complete=failure is None and not stop.is_set(), as_json=options.json)
+    _show(task, scan, failure, complete=failure is None and not stop.is_set(), as_json=options.json)
     if failure is not None:
-        raise failure
+        print(f"edge-agent: error: {failure}", file=sys.stderr)
+        return failure.exit_status
     if stop.is_set():
         return _INTERRUPTED
     return 0 if scan.found else 1
@@ -98,10 +99,11 @@ def _turns(scan: Scan, scanner: Scanner, progress: Progress) -> None:
         progress.show(scan.remaining_ns, f"{where}unit {probe.unit_id}, {said} found")
 
 
-def _show(task: Task, scan: Scan, *, complete: bool, as_json: bool) -> None:
+def _show(task: Task, scan: Scan, failure: PortError | None, *, complete: bool, as_json: bool) -> None:
     said = hints(scan, complete=complete, all_settings=task.has_all_settings)
     if as_json:
-        print(_json.dumps(_scan_view.data(scan, said, complete=complete)), flush=True)
+        error = {} if failure is None else {"error": _json.error(failure)}
+        print(_json.dumps(_scan_view.data(scan, said, complete=complete) | error), flush=True)
         return
     print("\n".join(_scan_view.lines(scan, task.area, task.address)), flush=True)
     for hint in said:

@@ -168,7 +168,8 @@ def test_ctrl_c_shows_what_was_found_so_far(capsys):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_port_that_goes_shows_what_was_found_and_fails(capsys):
+@pytest.mark.parametrize("words", [(), ("--json",)])
+def test_a_port_that_goes_shows_what_was_found_and_fails(capsys, words):
     slave = PtySlave()
 
     def answer(frame: bytes) -> bytes:
@@ -177,11 +178,16 @@ def test_a_port_that_goes_shows_what_was_found_and_fails(capsys):
         return reply(frame) if frame[0] == 2 else b""
 
     slave.reply = answer
-    assert main(["scan", slave.path, "--baud", "19200", "--format", "8N1"]) == 1
+    assert main(["scan", slave.path, "--baud", "19200", "--format", "8N1", *words]) == 1
     slave.close()
     out, err = capsys.readouterr()
-    assert out.splitlines()[1].split()[0] == "2"
     assert "hint:" in err
+    if words:
+        said = json.loads(out)
+        assert ([one["unit_id"] for one in said["found"]], said["complete"]) == ([2], False)
+        assert said["error"]["message"] in err
+    else:
+        assert out.splitlines()[1].split()[0] == "2"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from edge_agent.bus.lines.fake import FakePort
 from edge_agent.bus.lines.serial_line import SerialLine
-from edge_agent.bus.outcomes import Values
+from edge_agent.bus.outcomes import PortDown, Values
 from edge_agent.bus.ports.port_faults import in_use
 from edge_agent.bus.wire.manners import AdaptiveTimeout, Manners
 from edge_agent.bus.wire.timing import bus_timing
@@ -128,6 +128,24 @@ def test_a_busy_port_is_said_with_how_to_reach_the_agent_that_may_have_it(
     assert "/dev/ttyS0: in use" in err
     assert hint in err
     assert "give the agent a port" not in err
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason", "message"),
+    [
+        (CommandError("not in one read", reason="forbidden", hint="apart"), "forbidden", "not in one read"),
+        (PortDown("missing"), "missing", "the running agent's port is down: missing (l)"),
+        (FORBIDDEN, "failed", "may not be asked"),
+    ],
+)
+def test_json_says_why_there_is_no_answer_at_all(monkeypatch, capsys, outcome, reason, message) -> None:
+    Elsewhere(monkeypatch, outcome)
+    assert main(SERVER) == 1
+    said = capsys.readouterr()
+    error = json.loads(said.out)["error"]
+    assert (error["reason"], error["message"]) == (reason, message)
+    assert error["hint"] in said.err
+    assert error["hint"]
 
 
 # --- what is no number ----------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import pytest
@@ -234,3 +235,12 @@ def test_a_device_server_that_an_agent_polls_is_refused(monkeypatch, capsys, lin
     monkeypatch.setattr(scan_command, "_turns", not_found)
     assert main(["scan", "tcp://h:4001"]) == 1
     assert ("polled by the running agent as bus plant" in capsys.readouterr().err) is refused
+
+
+def test_json_says_why_a_port_could_not_be_searched(capsys, tmp_path):
+    assert main(["scan", str(tmp_path / "ttyUSB7"), "--json"]) == 1
+    said = capsys.readouterr()
+    error = json.loads(said.out)["error"]
+    assert error["reason"] == "missing"
+    assert "plugged in" in error["hint"]
+    assert error["message"] in said.err
