@@ -22,6 +22,8 @@ from edge_agent.errors import EdgeAgentError
 from edge_agent.model import Area
 from edge_agent.simulator import SimulatedLine
 from edge_agent.simulator.script import Setting, load_script
+from tests.contract import framings
+from tests.contract.bus_slaves import TcpSlave
 
 BAUD = 4800
 SCRIPT = """
@@ -69,6 +71,32 @@ path = "{spool}"
 ODD = 500
 
 
+def run_agent(folder: Path, text: str) -> tuple[subprocess.Popen[bytes], Path]:
+    """(process, status socket)."""
+    config, socket = folder / "agent.toml", folder / "status.sock"
+    config.write_text(text)
+    with (folder / "agent.log").open("wb") as log:
+        agent = subprocess.Popen(
+            [sys.executable, "-m", "edge_agent", "run", "--config", config, "--socket", socket],
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "EDGE_AGENT_KERNELS": "python"},
+        )
+    return agent, socket
+
+
+def wait(condition, what: str) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            if condition():
+                return
+        except (EdgeAgentError, KeyError):
+            pass
+        time.sleep(0.05)
+    raise AssertionError(f"{what} did not come true")
+
+
 class Rig:
     def __init__(self, folder: Path) -> None:
         script = folder / "line.toml"
@@ -77,27 +105,11 @@ class Rig:
             load_script(script, Setting(seed=1)).devices, baud=BAUD, link=folder / "tty"
         )
         self.line.start()
-        config = folder / "agent.toml"
-        config.write_text(CONFIG.replace("{line}", self.line.path).replace("{spool}", str(folder / "spool")))
-        self.socket = folder / "status.sock"
-        with (folder / "agent.log").open("wb") as log:
-            self.agent = subprocess.Popen(
-                [sys.executable, "-m", "edge_agent", "run", "--config", config, "--socket", self.socket],
-                stdout=log,
-                stderr=log,
-                env={**os.environ, "EDGE_AGENT_KERNELS": "python"},
-            )
+        text = CONFIG.replace("{line}", self.line.path).replace("{spool}", str(folder / "spool"))
+        self.agent, self.socket = run_agent(folder, text)
 
     def wait(self, condition, what: str) -> None:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            try:
-                if condition():
-                    return
-            except (EdgeAgentError, KeyError):
-                pass
-            time.sleep(0.05)
-        raise AssertionError(f"{what} did not come true")
+        wait(condition, what)
 
     def device(self, name: str):
         devices = status.fetch(self.socket)["buses"][0]["devices"]
@@ -271,3 +283,51 @@ def test_what_was_asked_is_counted(rig) -> None:
     asked = counters["bus_lane_asked{line1}"]
     assert asked >= 30
     assert counters["bus_lane_served{line1}"] == asked
+
+
+# --- a device server, which gives every reply to all its connections -------------------------------
+
+BEHIND_SERVER = """
+[agent]
+site = "contract"
+id = "a"
+[bus.plant]
+tcp = "127.0.0.1:{port}"
+framing = "rtu"
+baud = 115200
+[device.meter]
+bus = "plant"
+unit_id = 1
+[device.meter.point]
+first = { area = "holding", address = 0, type = "u16", poll = "100ms" }
+[uplink]
+url = "mqtt://127.0.0.1:9"
+[spool]
+path = "{spool}"
+"""
+
+
+@pytest.fixture
+def server(tmp_path):
+    slave = TcpSlave(framing=framings.RTU)
+    text = BEHIND_SERVER.replace("{port}", str(slave.port)).replace("{spool}", str(tmp_path / "spool"))
+    agent, socket = run_agent(tmp_path, text)
+    wait(lambda: status.fetch(socket)["buses"][0]["devices"][0]["state"] == "up", "the meter up")
+    yield slave, socket
+    agent.terminate()
+    assert agent.wait(30) == 0
+    slave.close()
+
+
+def test_a_device_server_is_read_by_the_agent_that_polls_it_and_not_searched(server, capsys) -> None:
+    slave, socket = server
+    where = f"127.0.0.1:{slave.port}"
+    words = ("--framing", "rtu", "--unit-id", "1", "40", "--socket", str(socket))
+    assert main(["read", "--tcp", where, *words]) == 0
+    out, err = capsys.readouterr()
+    assert out.split()[-1] == str(int.from_bytes(framings.data_for(3, 40, 1), "big"))
+    assert "owned by the running agent on bus plant" in err
+    asked = len(slave.requests)
+    assert main(["scan", f"tcp://{where}", "--yes", "--socket", str(socket)]) == 1
+    assert "polled by the running agent as bus plant" in capsys.readouterr().err
+    assert all(request[0] == 1 for request in slave.requests[asked:])
