@@ -110,7 +110,7 @@ class Quality:
             resyncs=overheard.resyncs,
             foreign_requests=overheard.foreign_requests,
             foreign_replies=overheard.foreign_replies,
-            out_of_turn_bytes=sum(one.out_of_turn_bytes for one in heard.values()),
+            out_of_turn_bytes=overheard.out_of_turn_bytes,
         )
 
 
