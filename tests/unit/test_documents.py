@@ -14,6 +14,7 @@ from edge_agent import counters
 from edge_agent.cli import COMMANDS, _parser
 from tests.conftest import ROOT
 
+PACKAGE = ROOT / "edge_agent"
 MARKDOWN = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 _NOT_THE_DAEMONS = ("edge_agent.kernels.build", "edge_agent.kernels.jit", "edge_agent.__main__")
@@ -40,6 +41,31 @@ def test_every_command_is_in_the_readme_and_has_a_description() -> None:
         assert commands.choices is not None
         assert commands.choices[name].description, name  # type: ignore[index]
         assert f"edge-agent {name}" in readme or f"make {name}" in readme, name
+
+
+def _is_there(name: str) -> bool:
+    """From the top of the repository, or within the package, where `.py` may be left out."""
+    places = (ROOT / name, PACKAGE / name, PACKAGE / f"{name}.py")
+    return any(place.exists() for place in places) or any(PACKAGE.glob(name))
+
+
+@pytest.mark.parametrize("path", MARKDOWN, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_that_are_named_exist(path: Path) -> None:
+    """A backticked word is taken for a path when it begins with a folder of the repository."""
+    folders = {one.name for place in (ROOT, PACKAGE) for one in place.iterdir() if one.is_dir()}
+    for quoted in re.findall(r"`([^`\n]+)`", path.read_text()):
+        for word in re.findall(r"(?:^|(?<= ))[\w.-]+(?:/[\w.*-]+)+/?(?= |$)", quoted):
+            assert word.split("/")[0] not in folders or _is_there(word), word
+
+
+def test_every_decision_is_listed_and_says_what_why_and_how_it_could_be_wrong() -> None:
+    folder = ROOT / "docs" / "decisions"
+    listed = re.findall(r"\]\((\d[^)]*)\)", (folder / "README.md").read_text())
+    assert listed == sorted(path.name for path in folder.glob("0*.md"))
+    for name in listed:
+        text = (folder / name).read_text()
+        for heading in ("**Decided.**", "**Why.**", "**Rejected.**", "**Wrong if**"):
+            assert heading in text, f"{name}: {heading}"
 
 
 @pytest.mark.parametrize("path", MARKDOWN, ids=lambda path: str(path.relative_to(ROOT)))
