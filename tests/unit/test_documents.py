@@ -11,7 +11,8 @@ import pytest
 
 import edge_agent
 from edge_agent import counters
-from edge_agent.cli import COMMANDS, _parser
+from edge_agent.bus.quality.diagnosis import RULES
+from edge_agent.cli import COMMANDS, _parser, _view
 from tests.conftest import ROOT
 
 PACKAGE = ROOT / "edge_agent"
@@ -31,6 +32,14 @@ def test_every_counter_is_documented_with_its_help_text() -> None:
     text = (ROOT / "docs" / "counters.md").read_text()
     rows = dict(re.findall(r"^\| `([a-z0-9_]+)(?:\{[^}]*\})?` \| (.*) \|$", text, re.MULTILINE))
     assert rows == {name: declaration.help for name, declaration in counters.DECLARED.items()}
+
+
+def test_every_hint_and_every_column_of_the_status_is_explained() -> None:
+    text = (ROOT / "docs" / "status.md").read_text()
+    hints = text[text.index("## Hints") : text.index("## Values")]
+    assert re.findall(r"^\| `(\w+)` \|", hints, re.MULTILINE) == [rule.name for rule in RULES]
+    explained = re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE)
+    assert [one for one in _view._HEADINGS if one in explained] == list(_view._HEADINGS[1:])
 
 
 def test_every_command_is_in_the_readme_and_has_a_description() -> None:
