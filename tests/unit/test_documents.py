@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,13 @@ from tests.conftest import ROOT
 
 PACKAGE = ROOT / "edge_agent"
 MARKDOWN = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+_TOUCHES = re.compile(
+    r"^\s*(?:import|from) (?:socket|ssl|fcntl|termios|tty|select|selectors|subprocess|signal|shutil)\b"
+    r"|\bos\.(?:open|read|write|close|f?stat|unlink|eventfd|environ|listdir|scandir|readlink|kill)\b"
+    r"|\.(?:read_text|read_bytes|write_text|write_bytes|mkdir|iterdir|glob|stat)\(",
+    re.MULTILINE,
+)
 
 _NOT_THE_DAEMONS = ("edge_agent.kernels.build", "edge_agent.kernels.jit", "edge_agent.__main__")
 
@@ -54,8 +62,8 @@ def test_every_command_is_in_the_readme_and_has_a_description() -> None:
 
 def _is_there(name: str) -> bool:
     """From the top of the repository, or within the package, where `.py` may be left out."""
-    places = (ROOT / name, PACKAGE / name, PACKAGE / f"{name}.py")
-    return any(place.exists() for place in places) or any(PACKAGE.glob(name))
+    name = name.rstrip("/")
+    return any(any(place.glob(one)) for place in (ROOT, PACKAGE) for one in (name, f"{name}.py"))
 
 
 @pytest.mark.parametrize("path", MARKDOWN, ids=lambda path: str(path.relative_to(ROOT)))
@@ -65,6 +73,17 @@ def test_files_that_are_named_exist(path: Path) -> None:
     for quoted in re.findall(r"`([^`\n]+)`", path.read_text()):
         for word in re.findall(r"(?:^|(?<= ))[\w.-]+(?:/[\w.*-]+)+/?(?= |$)", quoted):
             assert word.split("/")[0] not in folders or _is_there(word), word
+
+
+def test_what_touches_the_outside_world_is_named_in_the_architecture() -> None:
+    """By what a module imports; `os` counts where more of it is used than names and words."""
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    paragraph = text[text.index("`daemon/`, `uplink/sender`") : text.index("## Threads and queues")]
+    named = [name + "*" if name.endswith("/") else name for name in re.findall(r"`([^`]+)`", paragraph)]
+    for path in sorted(PACKAGE.rglob("*.py")):
+        module = str(path.relative_to(PACKAGE).with_suffix(""))
+        if _TOUCHES.search(path.read_text()) and not module.startswith("kernels/build/"):
+            assert any(fnmatch(module, name) for name in named), module
 
 
 def test_every_decision_is_listed_and_says_what_why_and_how_it_could_be_wrong() -> None:
