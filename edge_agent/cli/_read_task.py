@@ -14,6 +14,7 @@ from edge_agent.errors import InputError, Problem
 from edge_agent.model import NS, Area, BusDef, Order, PointType, Rs485, SerialLink, TcpLink
 
 T = TypeVar("T")
+_TIMEOUT = "500ms"
 _BAUDS = range(50, 4_000_001)
 
 
@@ -33,7 +34,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     _link_options.add_options(parser)
     parser.add_argument("--type", choices=[*map(str, PointType)], default="u16", help="default: u16")
     parser.add_argument("--order", choices=[*map(str, Order)], default="abcd", help="default: abcd")
-    parser.add_argument("--timeout", default="500ms", metavar="DURATION", help="default: 500ms")
+    parser.add_argument("--timeout", metavar="DURATION", help=f"default: {_TIMEOUT}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +96,7 @@ def parse(options: argparse.Namespace) -> Task:
         problems.add("--unit-id", "is missing", "nothing", "only --device does without")
     elif not 1 <= options.unit_id <= highest:
         problems.add("--unit-id", f"must be 1 to {highest}", options.unit_id, "248-255: --reserved-unit")
-    timeout_ns = problems.parsed("--timeout", values.duration_ns, options.timeout, NS)
+    timeout_ns = problems.parsed("--timeout", values.duration_ns, options.timeout or _TIMEOUT, NS)
     if not 1 <= timeout_ns <= 60 * NS:
         problems.add("--timeout", "must be more than nothing and at most a minute", options.timeout)
     interval_ns = problems.parsed("--interval", values.duration_ns, options.interval, NS)
@@ -147,6 +148,7 @@ def _range(text: str) -> tuple[int, int]:
 
 def _link(options: argparse.Namespace, problems: Problems) -> SerialLink | TcpLink | None:
     if options.device is not None:
+        _link_options.of_agent(options, problems)
         return None
     if options.baud is not None and options.baud not in _BAUDS:
         problems.add("--baud", "is no speed of a serial port", options.baud)

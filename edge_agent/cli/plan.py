@@ -46,6 +46,8 @@ def run(options: argparse.Namespace) -> int:
     from edge_agent.bus.plan.forecast import forecasts
     from edge_agent.profiles import load_site
 
+    if options.socket and not options.measured:
+        raise _wrong("--socket", "is for --measured only", str(options.socket))
     site = load_site(options.file)
     plan = describe(site, forecasts(site, _turnarounds_ns(options, site)))
     print(json.dumps(plan, indent=2) if options.json else "\n".join(lines(plan)))
@@ -83,16 +85,20 @@ def _turnarounds_ns(options: argparse.Namespace, site: Site) -> dict[str, int]:
 
 
 def _duration_ns(text: str) -> int:
-    from edge_agent.config.values import duration_ns, show
-    from edge_agent.errors import InputError, Problem
+    from edge_agent.config.values import duration_ns
 
     try:
         return duration_ns(text)
     except ValueError as error:
-        problem = Problem(
-            file="command line", line=0, key="--turnaround", message=str(error), value=show(text)
-        )
-        raise InputError([problem]) from None
+        raise _wrong("--turnaround", str(error), text) from None
+
+
+def _wrong(key: str, message: str, value: str, hint: str = "") -> Exception:
+    from edge_agent.config.values import show
+    from edge_agent.errors import InputError, Problem
+
+    problem = Problem(file="command line", line=0, key=key, message=message, value=show(value), hint=hint)
+    return InputError([problem])
 
 
 # --- as data ----------------------------------------------------------------------------------------
