@@ -14,7 +14,9 @@ from edge_agent.errors import InputError, Problem
 from edge_agent.model import NS, Area, BusDef, Order, PointType, Rs485, SerialLink, TcpLink
 
 T = TypeVar("T")
-_TIMEOUT = "500ms"
+HIGHEST_UNIT = 247
+"""Beyond it unit ids are reserved."""
+TIMEOUT_NS = NS // 2
 _BAUDS = range(50, 4_000_001)
 
 
@@ -34,7 +36,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     _link_options.add_options(parser)
     parser.add_argument("--type", choices=[*map(str, PointType)], default="u16", help="default: u16")
     parser.add_argument("--order", choices=[*map(str, Order)], default="abcd", help="default: abcd")
-    parser.add_argument("--timeout", metavar="DURATION", help=f"default: {_TIMEOUT}")
+    parser.add_argument("--timeout", metavar="DURATION", help=f"default: {values.show_duration(TIMEOUT_NS)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,12 +93,14 @@ class Problems:
 def parse(options: argparse.Namespace) -> Task:
     """Raises InputError with all that is wrong."""
     problems = Problems()
-    highest = 255 if options.reserved_unit else 247
+    highest = 255 if options.reserved_unit else HIGHEST_UNIT
     if options.unit_id is None:
         problems.add("--unit-id", "is missing", "nothing", "only --device does without")
     elif not 1 <= options.unit_id <= highest:
         problems.add("--unit-id", f"must be 1 to {highest}", options.unit_id, "248-255: --reserved-unit")
-    timeout_ns = problems.parsed("--timeout", values.duration_ns, options.timeout or _TIMEOUT, NS)
+    timeout_ns = TIMEOUT_NS
+    if options.timeout is not None:
+        timeout_ns = problems.parsed("--timeout", values.duration_ns, options.timeout, timeout_ns)
     if not 1 <= timeout_ns <= 60 * NS:
         problems.add("--timeout", "must be more than nothing and at most a minute", options.timeout)
     interval_ns = problems.parsed("--interval", values.duration_ns, options.interval, NS)
