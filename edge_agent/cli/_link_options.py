@@ -6,25 +6,17 @@ The same rules as for `[bus.NAME]` in a configuration, in the words of a command
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable
-from typing import Protocol, TypeVar
+from collections.abc import Iterable
 
+from edge_agent.cli._problems import Problems
 from edge_agent.config import values
 from edge_agent.config.links import USUAL_FORMAT
 from edge_agent.model import DeviceServerLink, Framing, Parity, TcpLink, TlsLink
 
-T = TypeVar("T")
 _TLS = ("ca", "cert", "key", "server_name")
 _SERIAL = ("baud", "format", "rs485")
 _AGENTS = (*_SERIAL, "framing", *_TLS, "timeout")
 """What a running agent knows of its lines."""
-
-
-class Problems(Protocol):
-    """`_read_task.Problems`."""
-
-    def add(self, key: str, message: str, value: object, hint: str = "") -> None: ...
-    def parsed(self, key: str, parse: Callable[[str], T], text: str, default: T) -> T: ...
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

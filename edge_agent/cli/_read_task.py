@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 from edge_agent.bus.outcomes import ReadRequest
 from edge_agent.cli import _link_options
+from edge_agent.cli._problems import Problems
 from edge_agent.config import values
-from edge_agent.errors import InputError, Problem
+from edge_agent.errors import InputError
 from edge_agent.model import NS, Area, BusDef, Order, PointType, Rs485, SerialLink, TcpLink
 
-T = TypeVar("T")
 HIGHEST_UNIT = 247
 """Beyond it unit ids are reserved."""
 TIMEOUT_NS = NS // 2
@@ -67,27 +65,6 @@ class Task:
             ReadRequest(0, self.unit_id, self.area, self.first + at, min(step, self.count - at), ())
             for at in range(0, self.count, step)
         ]
-
-
-class Problems:
-    """Collects what is wrong with the options."""
-
-    def __init__(self) -> None:
-        self.all: list[Problem] = []
-
-    def add(self, key: str, message: str, value: object, hint: str = "") -> None:
-        shown = values.show(value)
-        self.all.append(
-            Problem(file="command line", line=0, key=key, message=message, value=shown, hint=hint)
-        )
-
-    def parsed(self, key: str, parse: Callable[[str], T], text: str, default: T) -> T:
-        """`text` parsed, or `default` and a problem."""
-        try:
-            return parse(text)
-        except ValueError as error:
-            self.add(key, str(error), text)
-            return default
 
 
 def parse(options: argparse.Namespace) -> Task:

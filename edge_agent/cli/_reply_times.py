@@ -6,9 +6,9 @@ import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edge_agent.config.values import duration_ns, show, show_duration
+from edge_agent.cli._problems import wrong
+from edge_agent.config.values import duration_ns, show_duration
 from edge_agent.daemon import status
-from edge_agent.errors import InputError, Problem
 from edge_agent.model import Site
 
 
@@ -28,7 +28,7 @@ class ReplyTimes:
 
 def check(options: argparse.Namespace) -> None:
     if options.socket and not options.measured:
-        raise _wrong("--socket", "is for --measured only", str(options.socket))
+        raise wrong("--socket", "is for --measured only", str(options.socket))
 
 
 def of(options: argparse.Namespace, site: Site) -> ReplyTimes:
@@ -46,7 +46,7 @@ def _measured(options: argparse.Namespace, site: Site) -> dict[str, int]:
     ours = {device.name for device in site.devices}
     if not ours & known.keys():
         has = f"it has: {', '.join(list(known)[:20]) or 'none'}; another agent: --socket PATH"
-        raise _wrong("--measured", "the running agent knows no device of this file", site.source, has)
+        raise wrong("--measured", "the running agent knows no device of this file", site.source, has)
     return {name: round(ms * 1e6) for name, ms in known.items() if name in ours and ms > 0}
 
 
@@ -54,9 +54,9 @@ def _given_ns(text: str, site: Site) -> int:
     try:
         given_ns = duration_ns(text)
     except ValueError as error:
-        raise _wrong("--turnaround", str(error), text) from None
+        raise wrong("--turnaround", str(error), text) from None
     if not given_ns:
-        raise _wrong("--turnaround", "must be more than nothing", text)
+        raise wrong("--turnaround", "must be more than nothing", text)
     for bus in site.buses:
         for device in bus.devices:
             timeout_ns = device.quirks.response_timeout_ns or bus.timeout_ns
@@ -64,10 +64,5 @@ def _given_ns(text: str, site: Site) -> int:
                 message = (
                     f"no reply later than its timeout of {show_duration(timeout_ns)} counts, at {device.name}"
                 )
-                raise _wrong("--turnaround", message, text)
+                raise wrong("--turnaround", message, text)
     return given_ns
-
-
-def _wrong(key: str, message: str, value: str, hint: str = "") -> InputError:
-    problem = Problem(file="command line", line=0, key=key, message=message, value=show(value), hint=hint)
-    return InputError([problem])

@@ -17,7 +17,7 @@ from edge_agent.bus.scan.settings import (
     settings_of,
 )
 from edge_agent.cli import _link_options
-from edge_agent.cli._read_task import Problems
+from edge_agent.cli._problems import Problems
 from edge_agent.config import values
 from edge_agent.errors import InputError
 from edge_agent.model import NS, Area, Rs485, TcpLink
