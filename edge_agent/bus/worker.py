@@ -58,6 +58,8 @@ from edge_agent.model import NS, MonoNs, Site
 
 _RUN_NS = NS // 4
 """Most time one plan may begin requests for, so that the load limit and the schedule are looked at."""
+_LEAST_RUN_NS = NS // 50
+"""Enough for the silence before a request."""
 _FIRST_RETRY_NS = NS // 10
 _LAST_RETRY_NS = 5 * NS
 _IDLE_NS = NS
@@ -195,7 +197,7 @@ class BusWorker:
             outcome = job.last
             if outcome is None and self._free_at(job, now) > now:
                 # It waited for a reply that is owed: what it comes to is what happened to that one.
-                outcome = device.breaker.last
+                outcome = device.debts.last
                 self._tally.spared(device.name, len(job.request.points))
             if outcome is not None:
                 self._out.block(job.request, outcome, now)
@@ -251,6 +253,11 @@ class BusWorker:
         """Continuous points take what the line has left, the devices in turn; one that got nothing for long
         takes its place among the polls. What waits for a reply that another device still owes leaves the
         line to them."""
+        for device in self._continuous:
+            if now >= device.bad_at and not self._may_fill(device, now):
+                # Why they are not asked is said once a second, whatever the others do.
+                device.bad_at = MonoNs(now + NS)
+                self._ask_all(device, device.continuous, now)
         for _ in range(len(self._continuous)):
             device = self._continuous[0]
             if len(self._pool) and now < device.filled_at + FILL_NS and self._next_job(now) is not None:
@@ -259,13 +266,19 @@ class BusWorker:
             if self._pool.holds(device.continuous):
                 continue
             points = device.askable(now) if self._instead(device) is None else ()
-            if now >= device.bad_at:
+            if points and now >= device.bad_at:
                 device.bad_at = MonoNs(now + NS)
                 points = device.continuous
             if points:
                 device.filled_at = now
-                job = partial(Job, deadline=MonoNs(now + NS), turn=self._pool.shares.guest(NS))
-                self._ask(device, points, now, job)
+                self._ask_all(device, points, now)
+
+    def _may_fill(self, device: Device, now: MonoNs) -> bool:
+        return self._instead(device) is None and bool(device.askable(now))
+
+    def _ask_all(self, device: Device, points: tuple[int, ...], now: MonoNs) -> None:
+        job = partial(Job, deadline=MonoNs(now + NS), turn=self._pool.shares.guest(NS))
+        self._ask(device, points, now, job)
 
     # --- the line -------------------------------------------------------------------------------
 
@@ -274,6 +287,10 @@ class BusWorker:
         through, and what it says of its device (debts, breaker, load) holds for the very next request."""
         next_due = self._schedule.next_at()
         deadline = MonoNs(now + _RUN_NS) if next_due is None else min(next_due, MonoNs(now + _RUN_NS))
+        now = self._clock.mono_ns()
+        if now >= deadline:
+            # Planning took longer than the classes are apart: without this, nothing would ever be asked.
+            deadline = MonoNs(now + _LEAST_RUN_NS)
         with self.heartbeat.call("polling", self._call_bound_ns):
             while now < deadline and self._load.ready_at(now) <= now:
                 if not len(self._pool):
@@ -391,10 +408,9 @@ class BusWorker:
         self._snapshot = self._make_snapshot()
 
     def _next_turn(self, now: MonoNs) -> MonoNs:
-        if self._continuous and not len(self._pool) and self._load.ready_at(now) <= now:
-            device = self._continuous[0]
-            if self._instead(device) is None and device.askable(now):
-                return now
+        idle = self._continuous and not len(self._pool) and self._load.ready_at(now) <= now
+        if idle and self._may_fill(self._continuous[0], now):
+            return now
         times = [MonoNs(now + _IDLE_NS), self._report_at]
         if len(self._pool):
             free_at = min(self._free_at(job, now) for job in self._pool.plan())

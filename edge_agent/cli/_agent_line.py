@@ -10,12 +10,13 @@ from pathlib import Path
 from edge_agent.bus.line import Done, LineCounts
 from edge_agent.bus.outcomes import PortDown, ReadRequest
 from edge_agent.bus.wire.manners import Manners
+from edge_agent.cli._problems import wrong
 from edge_agent.clock import Clock
 from edge_agent.daemon import status
 from edge_agent.daemon.asking import Told, ask
 from edge_agent.daemon.commands import CommandError, Read
 from edge_agent.daemon.sockets import NoAgent
-from edge_agent.errors import EdgeAgentError, InputError, PortError, Problem
+from edge_agent.errors import EdgeAgentError, PortError
 from edge_agent.model import MonoNs
 
 
@@ -117,12 +118,7 @@ def unit_id_of(socket: Path, device: str, unit_id: int | None) -> int:
     """The unit id of a device of the running agent. InputError when it has none of that name."""
     known = {one["name"]: one["unit_id"] for bus in status.fetch(socket)["buses"] for one in bus["devices"]}
     if unit_id is not None:
-        raise _wrong("--unit-id", "is not given with --device: the agent knows it", str(unit_id))
+        raise wrong("--unit-id", "is not given with --device: the agent knows it", str(unit_id))
     if device not in known:
-        raise _wrong("--device", "no such device", device, f"there is: {', '.join(known)}")
+        raise wrong("--device", "no such device", device, f"there is: {', '.join(known)}")
     return int(known[device])
-
-
-def _wrong(key: str, message: str, value: str, hint: str = "") -> InputError:
-    problem = Problem(file="command line", line=0, key=key, message=message, value=value, hint=hint)
-    return InputError([problem])

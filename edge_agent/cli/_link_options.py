@@ -6,22 +6,17 @@ The same rules as for `[bus.NAME]` in a configuration, in the words of a command
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from typing import Protocol, TypeVar
+from collections.abc import Iterable
 
+from edge_agent.cli._problems import Problems
 from edge_agent.config import values
 from edge_agent.config.links import USUAL_FORMAT
 from edge_agent.model import DeviceServerLink, Framing, Parity, TcpLink, TlsLink
 
-T = TypeVar("T")
 _TLS = ("ca", "cert", "key", "server_name")
-
-
-class Problems(Protocol):
-    """`_read_task.Problems`."""
-
-    def add(self, key: str, message: str, value: object, hint: str = "") -> None: ...
-    def parsed(self, key: str, parse: Callable[[str], T], text: str, default: T) -> T: ...
+_SERIAL = ("baud", "format", "rs485")
+_AGENTS = (*_SERIAL, "framing", *_TLS, "timeout")
+"""What a running agent knows of its lines."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -55,22 +50,44 @@ def character_format(options: argparse.Namespace, problems: Problems) -> tuple[i
     return problems.parsed("--format", parse, options.format.upper(), usual)
 
 
+def refuse(
+    options: argparse.Namespace, problems: Problems, names: Iterable[str], why: str, hint: str
+) -> None:
+    """Options that were given and cannot be obeyed: whoever gives one counts on it."""
+    for name in names:
+        given = getattr(options, name)
+        if given is not None and given is not False:
+            problems.add("--" + name.replace("_", "-"), why, "given" if given is True else given, hint)
+
+
+def of_agent(options: argparse.Namespace, problems: Problems) -> None:
+    """The options beside --device."""
+    why = "is not given with --device: the agent knows it"
+    refuse(options, problems, _AGENTS, why, "to ask without the agent: --port, --tcp or --tls")
+
+
 def over_network(options: argparse.Namespace, problems: Problems) -> TcpLink | None:
     """The link by --tcp or --tls; None when there is neither."""
     if options.tls is None:
-        for name in _TLS:
-            if getattr(options, name):
-                problems.add("--" + name.replace("_", "-"), "is for --tls only", getattr(options, name))
+        refuse(options, problems, _TLS, "is for --tls only", "")
     if options.tcp is not None:
-        host, port = _address(options.tcp, "--tcp", 502, problems)
-        if options.framing is None:
-            return TcpLink(host=host, port=port)
-        return DeviceServerLink(host=host, port=port, framing=Framing(options.framing), baud=options.baud)
+        return _tcp(options, problems)
     return _tls(options, problems) if options.tls is not None else None
+
+
+def _tcp(options: argparse.Namespace, problems: Problems) -> TcpLink:
+    host, port = _address(options.tcp, "--tcp", 502, problems)
+    if options.framing is None:
+        hint = "in Modbus TCP there is no serial line; to a serial device server: --framing rtu"
+        refuse(options, problems, _SERIAL, "is for --port, or a device server's line", hint)
+        return TcpLink(host=host, port=port)
+    refuse(options, problems, _SERIAL[1:], "is for --port only", "that is set in the device server")
+    return DeviceServerLink(host=host, port=port, framing=Framing(options.framing), baud=options.baud)
 
 
 def _tls(options: argparse.Namespace, problems: Problems) -> TlsLink:
     host, port = _address(options.tls, "--tls", 802, problems)
+    refuse(options, problems, _SERIAL, "is for --port only", "in TLS there is Modbus TCP")
     if options.framing is not None:
         hint = "in TLS there is Modbus TCP"
         problems.add("--framing", "is for --port and --tcp only", options.framing, hint)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 from edge_agent.bus.outcomes import ReadRequest
 from edge_agent.cli import _link_options
+from edge_agent.cli._problems import Problems
 from edge_agent.config import values
-from edge_agent.errors import InputError, Problem
+from edge_agent.errors import InputError
 from edge_agent.model import NS, Area, BusDef, Order, PointType, Rs485, SerialLink, TcpLink
 
-T = TypeVar("T")
+HIGHEST_UNIT = 247
+"""Beyond it unit ids are reserved."""
+TIMEOUT_NS = NS // 2
 _BAUDS = range(50, 4_000_001)
 
 
@@ -33,7 +34,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     _link_options.add_options(parser)
     parser.add_argument("--type", choices=[*map(str, PointType)], default="u16", help="default: u16")
     parser.add_argument("--order", choices=[*map(str, Order)], default="abcd", help="default: abcd")
-    parser.add_argument("--timeout", default="500ms", metavar="DURATION", help="default: 500ms")
+    parser.add_argument("--timeout", metavar="DURATION", help=f"default: {values.show_duration(TIMEOUT_NS)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,36 +67,17 @@ class Task:
         ]
 
 
-class Problems:
-    """Collects what is wrong with the options."""
-
-    def __init__(self) -> None:
-        self.all: list[Problem] = []
-
-    def add(self, key: str, message: str, value: object, hint: str = "") -> None:
-        shown = values.show(value)
-        self.all.append(
-            Problem(file="command line", line=0, key=key, message=message, value=shown, hint=hint)
-        )
-
-    def parsed(self, key: str, parse: Callable[[str], T], text: str, default: T) -> T:
-        """`text` parsed, or `default` and a problem."""
-        try:
-            return parse(text)
-        except ValueError as error:
-            self.add(key, str(error), text)
-            return default
-
-
 def parse(options: argparse.Namespace) -> Task:
     """Raises InputError with all that is wrong."""
     problems = Problems()
-    highest = 255 if options.reserved_unit else 247
+    highest = 255 if options.reserved_unit else HIGHEST_UNIT
     if options.unit_id is None:
         problems.add("--unit-id", "is missing", "nothing", "only --device does without")
     elif not 1 <= options.unit_id <= highest:
         problems.add("--unit-id", f"must be 1 to {highest}", options.unit_id, "248-255: --reserved-unit")
-    timeout_ns = problems.parsed("--timeout", values.duration_ns, options.timeout, NS)
+    timeout_ns = TIMEOUT_NS
+    if options.timeout is not None:
+        timeout_ns = problems.parsed("--timeout", values.duration_ns, options.timeout, timeout_ns)
     if not 1 <= timeout_ns <= 60 * NS:
         problems.add("--timeout", "must be more than nothing and at most a minute", options.timeout)
     interval_ns = problems.parsed("--interval", values.duration_ns, options.interval, NS)
@@ -147,6 +129,7 @@ def _range(text: str) -> tuple[int, int]:
 
 def _link(options: argparse.Namespace, problems: Problems) -> SerialLink | TcpLink | None:
     if options.device is not None:
+        _link_options.of_agent(options, problems)
         return None
     if options.baud is not None and options.baud not in _BAUDS:
         problems.add("--baud", "is no speed of a serial port", options.baud)

@@ -16,7 +16,8 @@ from edge_agent.bus.scan.settings import (
     Setting,
     settings_of,
 )
-from edge_agent.cli._read_task import Problems
+from edge_agent.cli import _link_options
+from edge_agent.cli._problems import Problems
 from edge_agent.config import values
 from edge_agent.errors import InputError
 from edge_agent.model import NS, Area, Rs485, TcpLink
@@ -24,6 +25,7 @@ from edge_agent.model import NS, Area, Rs485, TcpLink
 _TCP = "tcp://"
 _TCP_TIMEOUT_NS = NS
 """A gateway gives a unit that is not there its own time, before it says so."""
+_SERIAL = ("baud", "format", "rs485", "every_setting")
 _REGISTERS = (Area.HOLDING, Area.INPUT)
 _ALL = "all"
 _BAUD_RANGE = range(300, 4_000_001)
@@ -33,8 +35,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("port", metavar="PORT", help="serial port, best as /dev/serial/by-id/..., or tcp://HOST[:PORT]")
     bauds = ",".join(map(str, COMMON_BAUDS))
-    add("--baud", default=bauds, metavar="LIST", help=f"speeds, or all (default: {bauds})")
-    add("--format", default="8N1,8E1", metavar="LIST", help="formats, or all (default: 8N1,8E1)")
+    add("--baud", metavar="LIST", help=f"speeds, or all (default: {bauds})")
+    add("--format", metavar="LIST", help="formats, or all (default: 8N1,8E1)")
     add("--units", default="1-247", metavar="LIST", help="unit ids (default: 1-247)")
     add("--area", choices=_REGISTERS, default="holding", help="what to ask for (default: holding registers)")
     add("--address", type=_address, default=0, metavar="N", help="its wire address (default: 0)")
@@ -81,8 +83,11 @@ class Task:
 def parse(options: argparse.Namespace, known: Iterable[Setting] = ()) -> Task:
     """`known`: settings that profiles name. Raises InputError with all that is wrong."""
     problems = Problems()
-    bauds = problems.parsed("--baud", _bauds, options.baud, COMMON_BAUDS)
-    formats = problems.parsed("--format", _formats, options.format, COMMON_FORMATS)
+    bauds, formats = COMMON_BAUDS, COMMON_FORMATS
+    if options.baud is not None:
+        bauds = problems.parsed("--baud", _bauds, options.baud, bauds)
+    if options.format is not None:
+        formats = problems.parsed("--format", _formats, options.format, formats)
     nobody: tuple[int, ...] = ()
     units = problems.parsed("--units", _units, options.units, nobody)
     default_ns = _TCP_TIMEOUT_NS if options.port.startswith(_TCP) else SHORT_NS
@@ -96,6 +101,8 @@ def parse(options: argparse.Namespace, known: Iterable[Setting] = ()) -> Task:
     if options.port.startswith(_TCP):
         host, port = problems.parsed("PORT", _tcp_address, options.port, ("", 502))
         where, settings = TcpLink(host=host, port=port), (None,)
+        hint = "the line behind a gateway has its own setting"
+        _link_options.refuse(options, problems, _SERIAL, "is for a serial port only", hint)
     if problems.all:
         raise InputError(problems.all)
     return Task(

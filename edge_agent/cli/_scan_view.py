@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from edge_agent.bus.outcomes import DeviceException, Values
 from edge_agent.bus.scan.scan import Scan
 from edge_agent.bus.scan.unit import Unit
 from edge_agent.bus.wire.frames import exception_name
+from edge_agent.cli._read_task import HIGHEST_UNIT, TIMEOUT_NS
+from edge_agent.cli._scan_task import Task
 from edge_agent.cli._view import table
-from edge_agent.model import Area, TcpLink
+from edge_agent.config.values import show_host_and_port
+from edge_agent.model import NS, Area, TcpLink
 
 _HEAD = ("UNIT", "SPEED", "FORMAT", "REPLY", "ANSWERED", "WITH")
 
@@ -42,16 +46,30 @@ def brief(unit: Unit) -> str:
     return f"unit {unit.unit_id} answers{where} after {_latency_ms(unit):.0f} ms"
 
 
-def next_command(where: str | TcpLink, unit: Unit, area: Area, address: int) -> str:
-    """What shows that the device is the one that is looked for."""
-    words = ["edge-agent read"]
-    if isinstance(where, TcpLink):
-        words.append(f"--tcp {where.host}:{where.port}")
-    else:
-        words.append(f"--port {where}")
+def next_command(task: Task, unit: Unit) -> str:
+    """What shows that the device is the one that is looked for; a shell and `read` take it as it stands."""
+    words = ["edge-agent", "read", *_line(task, unit), "--unit-id", str(unit.unit_id)]
+    if unit.unit_id > HIGHEST_UNIT:
+        words.append("--reserved-unit")
+    slowest_ns = max(answer.latency_ns for answer in unit.answers)
+    if 2 * slowest_ns > TIMEOUT_NS:
+        words += ["--timeout", f"{min(_ceil(2 * slowest_ns, NS), 60 * NS) // NS}s"]
+    return shlex.join([*words, "--area", task.area, str(task.address)])
+
+
+def _line(task: Task, unit: Unit) -> Iterator[str]:
+    if isinstance(task.where, TcpLink):
+        yield from ("--tcp", show_host_and_port(task.where.host, task.where.port))
+        return
+    yield from ("--port", task.where)
     if unit.setting is not None:
-        words.append(f"--baud {unit.setting.baud} --format {unit.setting.format_text}")
-    return " ".join([*words, f"--unit-id {unit.unit_id} --area {area} {address}"])
+        yield from ("--baud", str(unit.setting.baud), "--format", unit.setting.format_text)
+    if task.rs485 is not None:
+        yield "--rs485"
+
+
+def _ceil(value: int, step: int) -> int:
+    return -(-value // step) * step
 
 
 def _row(unit: Unit, area: Area, address: int) -> tuple[str, ...]:

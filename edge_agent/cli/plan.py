@@ -14,6 +14,7 @@ from edge_agent.cli import _json, _view
 
 if TYPE_CHECKING:
     from edge_agent.bus.plan.forecast import Forecast, Read
+    from edge_agent.cli._reply_times import ReplyTimes
     from edge_agent.model import Site
 
 _SHOWN = 3
@@ -27,7 +28,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "plan",
         help="the requests a configuration makes, what they take of each line, achievable periods",
         description="Prints for each bus the read requests with their time on the line, the turnarounds that"
-        " were assumed, the predicted load (retries not included) and the period every point can have.",
+        " were taken, the predicted load (retries not included) and the period every point can have.",
         epilog="A load beyond max_load is what `check` refuses; `run` stretches every period alike.",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="the configuration")
@@ -43,17 +44,20 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(options: argparse.Namespace) -> int:
     from edge_agent.bus.plan.forecast import forecasts
+    from edge_agent.cli import _reply_times
     from edge_agent.profiles import load_site
 
+    _reply_times.check(options)
     site = load_site(options.file)
-    plan = describe(site, forecasts(site, _turnarounds_ns(options, site)))
+    known = _reply_times.of(options, site)
+    plan = describe(site, forecasts(site, known.by_device, exact=known.exact), known)
     print(_json.dumps(plan, indent=2) if options.json else "\n".join(lines(plan)))
     return 0
 
 
-def describe(site: Site, found: list[Forecast]) -> dict[str, Any]:
-    """The plan as plain data; times in seconds."""
-    return {"file": site.source, "buses": [_bus(forecast) for forecast in found]}
+def describe(site: Site, found: list[Forecast], known: ReplyTimes) -> dict[str, Any]:
+    """The plan as plain data; times in seconds. `source` of a turnaround: assumed, given, measured."""
+    return {"file": site.source, "buses": [_bus(forecast, known) for forecast in found]}
 
 
 def lines(plan: Mapping[str, Any]) -> list[str]:
@@ -61,43 +65,10 @@ def lines(plan: Mapping[str, Any]) -> list[str]:
     return [line for bus in plan["buses"] for line in _bus_lines(bus)]
 
 
-# --- reply times ------------------------------------------------------------------------------------
-
-
-def _turnarounds_ns(options: argparse.Namespace, site: Site) -> dict[str, int]:
-    """By device; empty where they are to be assumed."""
-    if options.measured:
-        from edge_agent.daemon import status
-
-        buses = status.fetch(options.socket or status.default_path())["buses"]
-        return {
-            device["name"]: round(device["latency_ms"]["average"] * 1e6)
-            for bus in buses
-            for device in bus["devices"]
-        }
-    if options.turnaround is None:
-        return {}
-    given_ns = _duration_ns(options.turnaround)
-    return {device.name: given_ns for device in site.devices}
-
-
-def _duration_ns(text: str) -> int:
-    from edge_agent.config.values import duration_ns, show
-    from edge_agent.errors import InputError, Problem
-
-    try:
-        return duration_ns(text)
-    except ValueError as error:
-        problem = Problem(
-            file="command line", line=0, key="--turnaround", message=str(error), value=show(text)
-        )
-        raise InputError([problem]) from None
-
-
 # --- as data ----------------------------------------------------------------------------------------
 
 
-def _bus(forecast: Forecast) -> dict[str, Any]:
+def _bus(forecast: Forecast, known: ReplyTimes) -> dict[str, Any]:
     from edge_agent.bus.plan import overload
     from edge_agent.bus.report import describe_link
 
@@ -112,7 +83,8 @@ def _bus(forecast: Forecast) -> dict[str, Any]:
         "message": overload.message(forecast) if forecast.is_overloaded else "",
         "hint": overload.advice(forecast) if forecast.is_overloaded else "",
         "turnarounds": [
-            {"device": device.name, "turnaround_s": ns / 1e9} for device, ns in forecast.turnarounds()
+            {"device": device.name, "turnaround_s": ns / 1e9, "source": known.source(device.name)}
+            for device, ns in forecast.turnarounds()
         ],
         "requests": [_request(read) for read in forecast.reads()],
         "points": [
@@ -162,9 +134,10 @@ def _bus_lines(bus: Mapping[str, Any]) -> Iterator[str]:
         yield f"  ! {bus['message']}"
         yield f"    hint: {bus['hint']}"
     yield from ("  " + line for line in _view.table([_REQUEST_HEAD, *_request_rows(bus["requests"])]))
-    yield "  reply times assumed: " + "; ".join(
-        f"{_time(seconds)} of {_listed(names)}" for seconds, names in _turnarounds(bus).items()
-    )
+    for source in ("given", "measured", "assumed"):
+        if times := _turnarounds(bus, source):
+            said = "; ".join(f"{_time(seconds)} of {_listed(names)}" for seconds, names in times.items())
+            yield f"  reply times {source}: {said}"
     yield ""
     yield from ("  " + line for line in _view.table([_PERIOD_HEAD, *_period_rows(bus["points"])]))
     yield ""
@@ -196,9 +169,9 @@ def _request_cells(request: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _turnarounds(bus: Mapping[str, Any]) -> dict[float, list[str]]:
+def _turnarounds(bus: Mapping[str, Any], source: str) -> dict[float, list[str]]:
     by_time: dict[float, list[str]] = {}
-    for one in bus["turnarounds"]:
+    for one in (one for one in bus["turnarounds"] if one["source"] == source):
         by_time.setdefault(one["turnaround_s"], []).append(one["device"])
     return by_time
 

@@ -109,10 +109,7 @@ def _show(task: Task, scan: Scan, failure: PortError | None, *, complete: bool, 
     for hint in said:
         print(f"hint: {hint}", file=sys.stderr)
     if scan.found:
-        print(
-            f"next: {_scan_view.next_command(task.where, scan.found[0], task.area, task.address)}",
-            file=sys.stderr,
-        )
+        print(f"next: {_scan_view.next_command(task, scan.found[0])}", file=sys.stderr)
     if not complete:
         print("not everything was asked", file=sys.stderr)
 

@@ -103,6 +103,11 @@ def host_and_port(text: str, default_port: int) -> tuple[str, int]:
     return host, int(port)
 
 
+def show_host_and_port(host: str, port: int) -> str:
+    """The inverse: an address with colons is put in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def is_loopback(host: str) -> bool:
     """Whether a connection to `host` stays on this machine, as far as its text says."""
     octets = host.split(".")

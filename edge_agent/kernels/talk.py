@@ -2,7 +2,7 @@
 
 Owns the moments: when a request may begin, when its reply can be complete, when the last byte was
 read. Decides nothing: whatever is not exactly the reply that was asked for, in time, goes back to the
-caller as it stands (`WAITING`, with the bytes heard so far), and `bus.transaction` goes on with it.
+caller as it stands (`WAITING`, with the bytes heard so far), and `bus.wire.transaction` goes on with it.
 So there is one place that judges replies, and this loop can only be fast, not wrong.
 
 How one request is timed:

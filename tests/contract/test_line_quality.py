@@ -177,7 +177,13 @@ def test_a_line_in_order_gets_no_hint(make_bus):
 
 def test_counters_tell_the_same(make_bus):
     bus = make_bus("*=glitch_before:p=0.5", "press=second_master:gap=6ms")
-    bus.wait(lambda one: one["counts"]["foreign_requests"] >= 3 and one["devices"][0]["quality"]["glitched"])
+    bus.wait(
+        lambda one: (
+            one["counts"]["foreign_requests"] >= 3
+            and one["counts"]["resyncs"]
+            and one["devices"][0]["quality"]["glitched"]
+        )
+    )
     counted = bus.counters.snapshot()
     assert counted["bus_foreign_requests{line1}"] >= 3
     assert counted["bus_glitched{line1,meter}"] >= 1

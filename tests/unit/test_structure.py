@@ -108,6 +108,11 @@ def test_every_command_has_a_file_and_a_help_text() -> None:
     assert files == set(COMMANDS)
 
 
+def test_what_is_wrong_with_options_is_said_in_one_place() -> None:
+    sources = [path for path in (PACKAGE / "cli").glob("*.py") if '"command line"' in path.read_text()]
+    assert [path.name for path in sources] == ["_problems.py"]
+
+
 def test_every_package_says_what_it_owns() -> None:
     for path in _sources():
         if path.name == "__init__.py":

@@ -1,6 +1,6 @@
 """Points whose device answered "not now": they are asked again later, ever more rarely.
 
-Pure, one per device. Busy (6), acknowledge (5), failure (4), parity (8) and gateway trouble are the word of
+Pure, one per device. Busy (6), acknowledge (5), failure (4) and parity (8) are the word of
 a device that is there, so no breaker opens; but asking it again at every period is what keeps it busy.
 An illegal function (1) is a fact of the configuration: asked again once an hour at the most, in case
 another device stands there by then. Kept by point and not for the whole device: one register that a

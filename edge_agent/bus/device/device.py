@@ -29,7 +29,7 @@ from edge_agent.bus.plan.planner import Plan, Planner
 from edge_agent.bus.plan.refusals import SPLITTABLE, Refusals
 from edge_agent.bus.plan.silences import SILENT_READS, Silences
 from edge_agent.bus.schedule.pool import Job
-from edge_agent.bus.wire.manners import Manners, manners_of
+from edge_agent.bus.wire.manners import Manners, knows_late_replies, manners_of
 from edge_agent.model import NS, BusDef, DeviceDef, MonoNs, PointDef, Site
 
 EXCHANGED_NS = 60 * NS
@@ -217,7 +217,7 @@ def devices_of(site: Site, bus_index: int) -> Devices:
                     definition,
                     points,
                     manners_of(definition, bus),
-                    debts.setdefault(unit_id, Debts()),
+                    debts.setdefault(unit_id, Debts(keeps=not knows_late_replies(bus))),
                     # Chance that can be repeated, another for each unit.
                     breakers.setdefault(unit_id, Breaker(Random(f"{bus.name} {unit_id}").random)),
                     line_cost(bus, definition),

@@ -41,6 +41,7 @@ from edge_agent.model import NS, MonoNs
 JAMMED_NS = NS
 """Bytes that come out of turn for so long without a silence: the line is jammed, and the request whose
 turn it is comes to a bad frame without being sent."""
+_LISTEN_NS = NS // 100
 _NOISY_BYTES = 256
 _NOISY_LOOK_NS = NS // 50
 
@@ -73,6 +74,8 @@ class SerialLine(KeptPort[Port]):
 
     def _begin(self) -> None:
         self._quiet = Quiet(self._timing, self._clock.mono_ns())
+        self._awaited = None
+        self._loud_bytes = 0
 
     def run(self, plan: Sequence[ReadRequest], deadline: MonoNs) -> list[Done]:
         done: list[Done] = []
@@ -104,10 +107,12 @@ class SerialLine(KeptPort[Port]):
         # On a loud line every request meets bytes; the twin knows how to wait them out.
         if talker is None or fd is None or self._loud_bytes:
             return None
-        asks = [self._ask(request) for request in takewhile(_has_own_shape, plan[:ROWS])]
+        asks = [self._ask(request) for request in takewhile(_differs_from_its_reply, plan[:ROWS])]
         if not asks:
             return None
         ready = self._quiet.ready_at(asks[0].interframe_ns)
+        if self._awaited is not None and ready > self._clock.mono_ns() + _LISTEN_NS:
+            return None  # The late reply that is waited for is heard by the twin when it comes.
         made = talker.talk(fd, asks, ready, deadline)
         done = [self._plain(plan[row], asks[row], talker, row) for row in range(made)]
         match talker.status:
@@ -168,7 +173,7 @@ class SerialLine(KeptPort[Port]):
             sent = self._clock.mono_ns()
         transaction = self._begun(request, ask, spoken.start, sent)
         if talker.status == talk.WAITING and spoken.heard:
-            transaction.receive(talker.bytes_heard(row, spoken.heard), spoken.last)
+            transaction.receive(talker.bytes_heard(row, spoken.heard), spoken.last, spoken.first)
         return self._conclude(port, request, ask, transaction, spoken.start)
 
     # --- its twin -------------------------------------------------------------------------------
@@ -245,7 +250,8 @@ class SerialLine(KeptPort[Port]):
                 # Looked at every t3.5, a babbling line would cost a tenth of a processor.
                 ready = max(ready, MonoNs(now + _NOISY_LOOK_NS))
             wake = min(ready, MonoNs(now + SLICE_NS), max(deadline, now))
-            data = port.read(wake, wake)
+            # A late reply ends the quarantine when it comes; of babble nothing is to be learnt byte by byte.
+            data = port.read(now if self._awaited and not self._loud_bytes else wake, wake)
             now = self._clock.mono_ns()
             if data:
                 self._discard(data, now)
@@ -316,8 +322,8 @@ class SerialLine(KeptPort[Port]):
             self.counts.discarded_bytes += transaction.heard - len(transaction.frame)
 
 
-def _has_own_shape(request: ReadRequest) -> bool:
-    """Coils 0x03xx, count 17 to 24: the request is shaped like its own reply, so on a line with local echo
-    the compiled loop, which knows no echo, would take the one for the other."""
+def _differs_from_its_reply(request: ReadRequest) -> bool:
+    """False for coils 0x03xx, count 17 to 24: the request is shaped like its own reply, so on a line with
+    local echo the compiled loop, which knows no echo, would take the one for the other."""
     want = expect(request)
     return want.request[:3] != want.header or len(want.request) != want.length

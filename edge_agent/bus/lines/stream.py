@@ -61,6 +61,7 @@ class StreamLine(SerialLine):
     """The request whose reply the last connection did not live to see."""
 
     def _begin(self) -> None:
+        self._loud_bytes = 0
         request, self._cut_off = self._cut_off, None
         if request is not None:
             manners = self.manners[request.device]

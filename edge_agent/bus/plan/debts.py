@@ -44,14 +44,22 @@ def shape(request: ReadRequest) -> Shape:
 class Debts:
     """Of one unit."""
 
-    __slots__ = ("_owed",)
+    __slots__ = ("_keeps", "_owed", "last")
 
-    def __init__(self) -> None:
+    def __init__(self, keeps: bool = True) -> None:
+        self._keeps = keeps
+        """False where a late reply is known for what it is: nothing is ever owed."""
         self._owed: dict[Shape, MonoNs] = {}
         """Since when a reply of this shape is owed."""
+        self.last: Outcome = NoReply()
+        """What the request came to whose reply is owed."""
 
     def note(self, request: ReadRequest, outcome: Outcome, now: MonoNs, late_ns: int = 0) -> None:
         """`late_ns`: how long after its timeout a reply may still come."""
+        if not self._keeps:
+            return
+        if self._owed:
+            self._owed = {one: since for one, since in self._owed.items() if now < since + FORGET_NS}
         match outcome:
             case Values() if self._owed:
                 answered = shape(request)
@@ -68,6 +76,7 @@ class Debts:
                 # is owed behind the beginning of this one, whose own rest is then still to come.
             case NoReply() | BadFrame() | PortDown():
                 self._owed[shape(request)] = now
+                self.last = outcome
 
     def owes(self, request: ReadRequest, now: MonoNs) -> bool:
         """Whether a late reply could be taken for the reply to this request."""

@@ -38,9 +38,9 @@ class Alike:
 class Forecast:
     """Of one bus."""
 
-    def __init__(self, bus: BusDef, turnarounds_ns: Mapping[str, int]) -> None:
+    def __init__(self, bus: BusDef, turnarounds_ns: Mapping[str, int], *, exact: bool = False) -> None:
         self.bus = bus
-        self.groups = _groups(bus, turnarounds_ns)
+        self.groups = _groups(bus, turnarounds_ns, exact)
         self.load = sum(len(one.devices) * one.demand.load() for one in self.groups)
         """Share of the line's time that the configured periods ask for; continuous points add none."""
 
@@ -107,21 +107,28 @@ def _place(request: ReadRequest) -> tuple[int, int, int]:
     return AREAS.index(request.area), request.address, request.count
 
 
-def forecasts(site: Site, turnarounds_ns: Mapping[str, int] | None = None) -> list[Forecast]:
-    """Of every bus; `turnarounds_ns` are known ones by the device's name, the others are assumed."""
-    return [Forecast(bus, turnarounds_ns or {}) for bus in site.buses]
+def forecasts(
+    site: Site, turnarounds_ns: Mapping[str, int] | None = None, *, exact: bool = False
+) -> list[Forecast]:
+    """Of every bus; `turnarounds_ns` are known ones by the device's name, the others are assumed. They are
+    taken in steps, as the running agent takes what it measures; `exact`: as they are."""
+    return [Forecast(bus, turnarounds_ns or {}, exact=exact) for bus in site.buses]
 
 
-def _groups(bus: BusDef, turnarounds_ns: Mapping[str, int]) -> list[Alike]:
+def _groups(bus: BusDef, turnarounds_ns: Mapping[str, int], exact: bool) -> list[Alike]:
     alike: dict[object, list[DeviceDef]] = {}
     for device in bus.devices:
         shape = tuple((p.area, p.address, p.words, p.poll_ns, p.group) for p in device.points)
         key = (device.quirks, shape, turnarounds_ns.get(device.name, 0))
         alike.setdefault(key, []).append(device)
     return [
-        Alike(
-            Demand(devices[0], line_cost(bus, devices[0]), turnarounds_ns.get(devices[0].name, 0)),
-            tuple(devices),
-        )
+        Alike(_demand(bus, devices[0], turnarounds_ns.get(devices[0].name, 0), exact), tuple(devices))
         for devices in alike.values()
     ]
+
+
+def _demand(bus: BusDef, device: DeviceDef, turnaround_ns: int, exact: bool) -> Demand:
+    cost = line_cost(bus, device)
+    if exact and turnaround_ns:
+        return Demand(device, replace(cost, assumed_turnaround_ns=turnaround_ns))
+    return Demand(device, cost, turnaround_ns)

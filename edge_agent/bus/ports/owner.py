@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,9 +23,10 @@ def describe(path: str) -> str:
 
 
 def _pids(proc: Path) -> Iterator[int]:
-    for entry in proc.iterdir():
-        if entry.name.isdecimal():
-            yield int(entry.name)
+    with contextlib.suppress(OSError):
+        for entry in proc.iterdir():
+            if entry.name.isdecimal():
+                yield int(entry.name)
 
 
 def _has_open(proc: Path, pid: int, real: str) -> bool:

@@ -47,7 +47,10 @@ class Resolver:
     def _wait(self, look_up: _LookUp) -> bool:
         """Whether it came to an end in time."""
         if look_up.ident is None:
-            look_up.start()
+            try:
+                look_up.start()
+            except RuntimeError as error:
+                raise self._unknown(str(error)) from error  # No thread can be made just now.
         give_up = self._clock.mono_ns() + _BOUND_NS
         while look_up.is_alive() and self._clock.mono_ns() < give_up and not self._stopped():
             look_up.join(SLICE_NS / NS)

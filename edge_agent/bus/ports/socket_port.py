@@ -93,7 +93,11 @@ def connected(link: TcpLink, resolver: Resolver, clock: Clock, stopped: Stopped)
     """A connected socket that does not block. Raises PortError."""
     name = name_of(link)
     family, address = resolver.address()
-    connection = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+    kind = socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+    try:
+        connection = socket.socket(family, kind)
+    except OSError as error:  # No descriptor left, or a family that this machine does not speak.
+        raise _refused(name, error.errno or 0) from error
     try:
         _finish(connection, connection.connect_ex(address), name, clock, stopped)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

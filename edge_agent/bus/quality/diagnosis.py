@@ -32,6 +32,11 @@ class Rule:
     """Rules whose hints are explained by this one."""
     anywhere: bool = False
     """Also where there is no wire of our own, as on a TCP connection."""
+    or_by_server: str = ""
+    """What else may be the cause where a device server stands before the line."""
+
+    def advice(self, picture: Picture) -> str:
+        return f"{self.do}; {self.or_by_server}" if picture.is_server and self.or_by_server else self.do
 
 
 def diagnose(picture: Picture) -> list[Hint]:
@@ -41,7 +46,7 @@ def diagnose(picture: Picture) -> list[Hint]:
     for rule in RULES:
         if rule.name in hidden or not (picture.is_wire or rule.anywhere):
             continue
-        found = [Hint(rule.name, unit, seen, rule.do) for unit, seen in rule.look(picture)]
+        found = [Hint(rule.name, unit, seen, rule.advice(picture)) for unit, seen in rule.look(picture)]
         if found:
             hints += found
             hidden.update(rule.hides)
@@ -92,6 +97,7 @@ RULES: tuple[Rule, ...] = (
         "two devices may have this unit id: unplug the one you know; if it still answers, change the other's",
         # What the second one says runs into the next device's transaction.
         hides=("termination", "one_poor"),
+        or_by_server="or another program uses the same device server, and its replies come here too: stop it",
     ),
     Rule(
         "bias",

@@ -33,6 +33,7 @@ class Quality:
         self._devices = tuple(devices)
         self._char_ns = bus_timing(bus).char_ns
         self._is_wire = isinstance(bus.link, SerialLink | DeviceServerLink)
+        self._is_server = isinstance(bus.link, DeviceServerLink)
         self._names = {device.definition.unit_id: device.name for device in self._devices}
         self._times = {device.index: RecentDurations() for device in self._devices}
         self._reply_ns: dict[int, list[int | None]] = {}
@@ -67,6 +68,7 @@ class Quality:
                 seconds=over_ns / NS,
                 char_ns=self._char_ns,
                 is_wire=self._is_wire,
+                is_server=self._is_server,
                 timeouts_ms={
                     one.definition.unit_id: one.manners.timeout.configured_ns / 1e6 for one in self._devices
                 },
@@ -110,7 +112,7 @@ class Quality:
             resyncs=overheard.resyncs,
             foreign_requests=overheard.foreign_requests,
             foreign_replies=overheard.foreign_replies,
-            out_of_turn_bytes=sum(one.out_of_turn_bytes for one in heard.values()),
+            out_of_turn_bytes=overheard.out_of_turn_bytes,
         )
 
 

@@ -39,6 +39,8 @@ class Picture:
     """One character on the line; 0 where it has none."""
     is_wire: bool = True
     """Whether the agent itself stands on the line."""
+    is_server: bool = False
+    """Whether a device server stands before it, which gives every reply to all its connections."""
     timeouts_ms: Mapping[int, float] | None = None
     """Configured, by unit id."""
     on_grid: float = 0.0
@@ -121,7 +123,8 @@ def duplicate_unit_id(p: Picture) -> Seen:
     for unit, one in p.units.items():
         fine = poor <= {unit} and bool(answering.keys() - {unit})
         if one.doubled >= 2:
-            yield unit, f"{p.name(unit)} answered twice to {one.doubled} of {one.requests} requests"
+            # One request may have several of them.
+            yield unit, f"{one.doubled} second replies of {p.name(unit)} in {one.requests} requests"
         elif fine and one.requests >= ENOUGH and one.overlong >= FEW and _bad_share(one) >= BURST:
             yield (
                 unit,

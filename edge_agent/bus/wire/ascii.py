@@ -60,6 +60,8 @@ class Decoder:
         out = bytearray()
         for character in characters:
             if character == _COLON:
+                if self._inside:
+                    out.append(NOISE)  # It broke off what stood before it; and a peer may send nothing else.
                 self._inside = True
                 self._begin()
             elif self._inside:

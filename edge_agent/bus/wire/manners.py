@@ -6,9 +6,9 @@ bus's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from edge_agent.model import NS, BusDef, DeviceDef
+from edge_agent.model import NS, BusDef, DeviceDef, DeviceServerLink, SerialLink
 
 FLOOR_NS = NS // 10
 """No timeout below this: 16 ms of USB latency each way, and a gateway that is busy for a moment."""
@@ -112,8 +112,16 @@ class Manners:
         return configured_ns + (2 * configured_ns if self.late_window_ns is None else self.late_window_ns)
 
 
+def knows_late_replies(bus: BusDef) -> bool:
+    """Modbus TCP numbers its requests: what is late is known as such, and a timeout costs nothing after
+    itself. On a serial line, and behind a device server, nothing tells one reply from another."""
+    return not isinstance(bus.link, SerialLink | DeviceServerLink)
+
+
 def manners_of(device: DeviceDef, bus: BusDef) -> Manners:
     quirks = device.quirks
+    if knows_late_replies(bus):
+        quirks = replace(quirks, late_window_ns=0)
     return Manners(
         timeout=AdaptiveTimeout(quirks.response_timeout_ns or bus.timeout_ns),
         late_window_ns=quirks.late_window_ns,

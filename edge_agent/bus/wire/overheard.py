@@ -56,6 +56,8 @@ class Overheard:
     """By unit id."""
     resyncs: int = 0
     """Times that bytes out of turn had to fall silent before the next request."""
+    out_of_turn_bytes: int = 0
+    """Also before anybody was asked: a line may be jammed from the start."""
     foreign_requests: int = 0
     """Requests that were not ours: another master's."""
     foreign_replies: int = 0
@@ -73,6 +75,7 @@ class Overheard:
     def discarded(self, data: bytes, is_first: bool) -> None:
         """Bytes out of turn; `is_first` since the line was last silent."""
         self.resyncs += is_first
+        self.out_of_turn_bytes += len(data)
         self._tail = (self._tail + data)[:_KEEP]
         if self._asked is not None:
             self.of(self._asked.unit_id).out_of_turn_bytes += len(data)

@@ -5,7 +5,7 @@ next. So after a timeout nothing is sent until the late window of that device is
 silent; bytes heard meanwhile are discarded and counted, whole late replies apart. (A reply later than
 that is caught by `debts`: the same unit is next asked for another length.)
 
-Invariant: `ready_at` never moves backward.
+Invariant: `ready_at` moves backward only when the late reply has come that was waited for.
 """
 
 from __future__ import annotations

@@ -127,7 +127,7 @@ class Transaction:
         echo_only = self._is_echo(self._buffer)
         start = -1 if echo_only else begins_ours(self._buffer, self._want)
         if start >= 0:
-            return self._step_in_frame(now, start)
+            return self._step_in_frame(now, len(self._buffer) - start)
         until = self._deadline
         if len(self._buffer) >= EXCEPTION_LENGTH and not echo_only:
             until = min(until, MonoNs(self._last_heard + self._timing.chunk_gap_ns))
@@ -142,25 +142,16 @@ class Transaction:
         since = now if self.heard else self._tx_end + self._timing.interframe_ns
         return Wait(MonoNs(min(since + wire, until)), until)
 
-    def _step_in_frame(self, now: MonoNs, start: int) -> Outcome | Wait:
+    def _step_in_frame(self, now: MonoNs, have: int) -> Outcome | Wait:
         # One sleep over all that is missing, then the tolerated gap: a whole reply costs two looks, and
         # a truncated one no more than its full length would have taken.
-        missing = max(0, self._want.length - (len(self._buffer) - start))
-        whole = self._last_heard + self._timing.wire_ns(missing)
-        damaged = not missing and not self._may_begin_behind(start)
-        gap_ns = self._timing.interframe_ns if damaged else self._timing.chunk_gap_ns
-        until = min(whole + gap_ns, self._latest)
+        whole = self._last_heard + self._timing.wire_ns(max(0, self._want.length - have))
+        until = min(whole + self._timing.chunk_gap_ns, self._latest)
         if now >= until:
             return self._end()
         if self._is_babble:
             whole = max(whole, now + _BABBLE_LOOK_NS)
         return Wait(MonoNs(min(whole, until)), MonoNs(until))
-
-    def _may_begin_behind(self, start: int) -> bool:
-        """Whether what begins like the reply at `start` may only look so, and the reply, or the first bytes
-        of it, stand behind. If not, nothing is missing that an adapter could still hold back."""
-        header = self._want.header
-        return self._buffer.rfind(header) != start or self._buffer.endswith((header[:1], header[:2]))
 
     @property
     def _latest(self) -> MonoNs:

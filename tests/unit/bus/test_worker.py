@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import socket
 from itertools import pairwise
 
 import pytest
@@ -10,12 +13,18 @@ import pytest
 from edge_agent.bus.outcomes import (
     BadCause,
     BadFrame,
+    Block,
+    BusEvent,
     DeviceException,
     NoReply,
     PortDown,
     Values,
 )
+from edge_agent.bus.worker import BusWorker
+from edge_agent.clock import SystemClock
+from edge_agent.counters import Counters
 from edge_agent.errors import PortError
+from edge_agent.model import TcpLink
 from tests.unit.bus.site import MS, Rig, S, device, good, site
 
 MISSING = PortError("/dev/fake: cannot be opened", reason="missing", hint="plug it in")
@@ -331,3 +340,48 @@ def test_a_line_that_is_not_used_any_more_has_no_load():
     rig.line.broken = MISSING
     rig.run(60)
     assert rig.worker.snapshot()["load"] < 0.01
+
+
+@pytest.mark.parametrize("max_load", [1.0, 0.5, 0.2])
+def test_a_dead_continuous_device_spins_no_thread_that_a_load_limit_holds_back(max_load):
+    devices = [device("a", 1, 3, 0), device("b", 2, 3, 1000), device("c", 3, 3, 1000), device("d", 4, 3, 700)]
+    where = site(*devices, max_load=max_load, retries=0)
+    rig = Rig(where, lambda request: NoReply() if request.unit_id == 1 else good(request), cost_ms=100)
+    rig.run(60)  # `Rig.run` fails when the worker spins.
+    assert len(rig.polls(0)) >= 40
+
+
+def test_a_bus_whose_planning_takes_longer_than_its_classes_are_apart_still_asks(monkeypatch):
+    rig = Rig(site(*(device(f"d{n}", n, 2, 40) for n in range(1, 9)), max_load=1.0), cost_ms=3)
+    take = rig.worker._schedule.take
+
+    def slowly(now):
+        rig.clock.advance(30 * MS)
+        return take(now)
+
+    monkeypatch.setattr(rig.worker._schedule, "take", slowly)
+    rig.run(5)
+    assert len(rig.line.asked) > 50
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EAFNOSUPPORT])
+def test_a_socket_that_cannot_be_made_is_a_port_that_is_down(monkeypatch, code):
+    def refuse(*_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    events: list[BusEvent] = []
+    where = site(device(), link=TcpLink(host="127.0.0.1", port=1))
+    worker = BusWorker(where, 0, 1, events.append, SystemClock(), Counters())
+    worker.turn()
+    assert os.strerror(code) in str(worker._line.fault)
+    assert isinstance(events[0], Block)
+    assert isinstance(events[0].outcome, PortDown)
+
+
+def test_a_timeout_on_modbus_tcp_changes_nothing_for_the_next_request():
+    answers = iter([NoReply()])
+    where = site(device(poll_ms=1000), link=TcpLink(host="h"), retries=0)
+    rig = Rig(where, lambda request: next(answers, None) or good(request))
+    rig.run(4.5)
+    assert {request.count for _, request in rig.line.asked} == {3}

@@ -83,7 +83,43 @@ def test_turnarounds_are_assumed_given_or_measured(file, capsys, monkeypatch) ->
     monkeypatch.setattr(status, "fetch", lambda path: seen)
     measured = planned(capsys, str(file), "--measured")
     assert [one["turnaround_s"] for one in measured["turnarounds"]] == [0.005, 0.04, 0.005]
+    assert [one["source"] for one in measured["turnarounds"]] == ["assumed", "measured", "assumed"]
+    assert {one["source"] for one in given["turnarounds"]} == {"given"}
     assert measured["load"] > planned(capsys, str(file))["load"]
+
+
+def test_a_given_reply_time_is_taken_as_it_is(file, capsys) -> None:
+    assert main(["plan", str(file), "--turnaround", "30ms"]) == 0
+    assert "reply times given: 30 ms of meter_1, meter_2, plc" in capsys.readouterr().out
+
+
+def test_what_was_measured_and_what_is_assumed_are_told_apart(file, capsys, monkeypatch) -> None:
+    devices = [
+        {"name": name, "latency_ms": {"average": ms}} for name, ms in (("meter_2", 41.0), ("plc", 0.0))
+    ]
+    monkeypatch.setattr(status, "fetch", lambda path: {"buses": [{"devices": devices}]})
+    assert main(["plan", str(file), "--measured"]) == 0
+    out = capsys.readouterr().out
+    assert "  reply times measured: 40 ms of meter_2\n" in out
+    assert "  reply times assumed: 5 ms of meter_1, plc\n" in out
+
+
+def test_measured_by_an_agent_that_has_none_of_the_devices_is_refused(file, capsys, monkeypatch) -> None:
+    devices = [{"name": "press", "latency_ms": {"average": 41.0}}]
+    monkeypatch.setattr(status, "fetch", lambda path: {"buses": [{"devices": devices}]})
+    assert main(["plan", str(file), "--measured"]) == 2
+    err = capsys.readouterr().err
+    assert "knows no device of this file" in err
+    assert "it has: press" in err
+
+
+@pytest.mark.parametrize(("text", "status"), [("0s", 2), ("1us", 0), ("500ms", 0), ("501ms", 2), ("7d", 2)])
+def test_no_reply_comes_later_than_the_timeout(file, capsys, text, status) -> None:
+    assert main(["plan", str(file), "--turnaround", text]) == status
+    err = capsys.readouterr().err
+    assert ("--turnaround: " in err) == (status == 2)
+    if status == 2 and text != "0s":
+        assert "no reply later than its timeout of 500ms counts, at meter_1" in err
 
 
 def test_a_table_is_printed_for_people(file, capsys) -> None:

@@ -320,3 +320,36 @@ def test_a_jammed_line_gives_bad_frames_at_the_polls_however_short_their_period(
     assert len(jammed) > 20
     rig.run(5)
     assert isinstance(rig.blocks[-1].outcome, Values)
+
+
+def test_a_pause_inside_a_damaged_reply_is_told(make_bench):
+    """The head of one reply and the tail of another: the rest of either may still come."""
+    bad = reply(request())[:-1] + b"\0"
+    bench = make_bench(lambda data: [(MS, bad[:4]), (20 * MS, bad[4:])])
+    assert bench.run(request()) == [BadFrame(BadCause.CRC, len(bad), paused=True)]
+    bench = make_bench(lambda data: [(MS, bad)])
+    assert bench.run(request()) == [BadFrame(BadCause.CRC, len(bad))]
+
+
+def test_the_late_reply_that_is_waited_for_ends_the_wait(make_bench):
+    answers = iter(
+        [[(105 * MS, value_reply(b"\1\3\0\1\0\1", 7))], [(5 * MS, value_reply(b"\1\3\0\2\0\2", 8))]]
+    )
+    bench = make_bench(lambda data: next(answers))
+    first, second = bench.run(request(1), request(2))
+    assert (first, type(second)) == (NoReply(), Values)
+    (asked, _), (again, _) = bench.port.sent
+    assert again - asked < 150 * MS
+
+
+def test_a_new_port_begins_without_the_noise_of_the_one_before(make_bench):
+    bench = make_bench(lambda data: [(MS, value_reply(data, 1))])
+    bench.run(request())
+    bench.port.babble([(MS, b"\xff")])
+    bench.clock.advance(2 * MS)
+    bench.run(request(), within_ns=MS)
+    bench.line.close()
+    bench.clock.advance(3600 * NS)
+    bench.line.open()
+    bench.port.babble([(MS, b"\xff")])
+    assert isinstance(bench.run(request())[0], Values)

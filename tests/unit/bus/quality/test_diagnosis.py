@@ -124,6 +124,19 @@ def test_a_hint_says_what_was_seen_in_figures_and_what_to_do():
     assert hint.seen == "3 of 200 replies damaged, noise bytes behind 1 (meter, press)"
 
 
+def test_second_replies_may_be_more_than_requests():
+    (hint,) = diagnose(picture(FINE, unit(142, doubled=150, trailed=1)))
+    assert hint.seen == "150 second replies of press (unit 2) in 142 requests"
+    assert "device server" not in hint.do
+
+
+def test_a_device_server_may_give_us_the_replies_to_another_program():
+    (hint,) = diagnose(picture(FINE, unit(doubled=3, trailed=1), is_server=True))
+    assert (hint.rule, hint.unit) == ("duplicate_unit_id", 2)
+    assert "or another program uses the same device server" in hint.do
+    assert "two devices may have this unit id" in hint.do
+
+
 def test_many_devices_are_not_all_named():
     (hint,) = diagnose(picture(*[unit(crc=3)] * 9))
     assert hint.seen == "27 of 900 replies damaged (meter, press, pump, fan and 5 more)"

@@ -172,3 +172,9 @@ def test_late_ascii_replies_never_give_another_requests_values(seed, late_ms):
     for block in values:
         assert isinstance(block.outcome, Values)
         assert int.from_bytes(block.outcome.data[:2], "big") == block.request.address
+
+
+def test_a_peer_that_begins_for_ever_is_heard_as_noise():
+    decoder = Decoder()
+    assert decoder.feed(b":") == b""
+    assert len(decoder.feed(b":::")) == 3

@@ -103,3 +103,9 @@ def test_whatever_is_heard_it_keeps_little_and_counts_all(pieces, heard):
     conclude(overheard, heard)
     assert overheard.of(1).out_of_turn_bytes == sum(map(len, pieces))
     assert not overheard._tail
+
+
+def test_bytes_are_out_of_turn_before_anybody_was_asked():
+    overheard = Overheard()
+    overheard.discarded(b"\xff\0", is_first=True)
+    assert overheard.out_of_turn_bytes == 2

@@ -264,10 +264,3 @@ def test_the_first_look_is_at_the_earliest_end_of_the_reply():
     assert isinstance(wait, Wait)
     assert wait.quiet_until == TIMING.wire_ns(8) + TIMING.interframe_ns + TIMING.wire_ns(WANT.length)
     assert wait.until == TIMING.wire_ns(8) + TIMEOUT
-
-
-def test_a_damaged_reply_of_full_length_is_over_after_the_silence_between_frames():
-    bad = GOOD[:-1] + bytes((GOOD[-1] ^ 0x40,))
-    outcome, at = play([(40, bad)])
-    assert outcome == BadFrame(BadCause.CRC, len(GOOD))
-    assert at <= 40 + TIMING.interframe_ns / MS + 1
