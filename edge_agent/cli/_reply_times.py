@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from edge_agent.cli._problems import wrong
 from edge_agent.config.values import duration_ns, show_duration
-from edge_agent.daemon import status
+from edge_agent.daemon import sockets, status
 from edge_agent.model import Site
 
 
@@ -41,7 +41,7 @@ def of(options: argparse.Namespace, site: Site) -> ReplyTimes:
 
 
 def _measured(options: argparse.Namespace, site: Site) -> dict[str, int]:
-    buses = status.fetch(options.socket or status.default_path())["buses"]
+    buses = status.fetch(options.socket or sockets.default_path())["buses"]
     known = {device["name"]: device["latency_ms"]["average"] for bus in buses for device in bus["devices"]}
     ours = {device.name for device in site.devices}
     if not ours & known.keys():

@@ -28,7 +28,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(options: argparse.Namespace) -> int:
     from edge_agent.clock import SystemClock
-    from edge_agent.daemon import status, systemd
+    from edge_agent.daemon import sockets, systemd
     from edge_agent.profiles import load_site
 
     systemd.setup_logging(logging.DEBUG if options.verbose else logging.INFO)
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     agent = Agent(
         site,
         Options(
-            socket=options.socket or status.default_path(),
+            socket=options.socket or sockets.default_path(),
             tracer=Tracer(options.trace, sys.stdout, clock) if options.trace else None,
         ),
         clock,

@@ -24,7 +24,7 @@ from edge_agent.cli import _json, _scan_task, _scan_view, _view
 from edge_agent.cli._progress import Progress, duration
 from edge_agent.cli._scan_task import Task
 from edge_agent.clock import SystemClock
-from edge_agent.daemon import status
+from edge_agent.daemon import sockets, status
 from edge_agent.daemon.sockets import NoAgent
 from edge_agent.errors import InputError, PortError, Problem
 from edge_agent.profiles import Library, default_library
@@ -52,7 +52,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(options: argparse.Namespace) -> int:
     library = default_library()
     task = _scan_task.parse(options, _known(library))
-    _refuse_used(task, options.socket or status.default_path())
+    _refuse_used(task, options.socket or sockets.default_path())
     _warn(library, options.yes)
     scan = task.scan()
     with _stopped_by_ctrl_c() as stop:

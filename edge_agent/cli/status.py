@@ -10,7 +10,7 @@ from edge_agent.bus.device.view import word
 from edge_agent.bus.outcomes import BadFrame, DeviceException, NoReply, PortDown, Values, is_alive
 from edge_agent.bus.wire.frames import exception_name
 from edge_agent.cli import _json, _view
-from edge_agent.daemon import status
+from edge_agent.daemon import sockets, status
 from edge_agent.daemon.asking import Told, ask
 from edge_agent.daemon.commands import Probe
 
@@ -32,7 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(options: argparse.Namespace) -> int:
-    path = options.socket or status.default_path()
+    path = options.socket or sockets.default_path()
     if options.probe is not None:
         return _probe(ask(path, Probe(device=options.probe)), options.json)
     snapshot = status.fetch(path)

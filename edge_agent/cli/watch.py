@@ -11,7 +11,7 @@ from typing import Any
 from edge_agent.cli import _json, _view
 from edge_agent.cli._seconds import seconds
 from edge_agent.clock import SystemClock
-from edge_agent.daemon import status
+from edge_agent.daemon import sockets, status
 from edge_agent.errors import EdgeAgentError
 from edge_agent.model import NS, MonoNs
 
@@ -33,7 +33,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(options: argparse.Namespace) -> int:
     clock = SystemClock()
-    path = options.socket or status.default_path()
+    path = options.socket or sockets.default_path()
     looks = 0
     while True:
         try:

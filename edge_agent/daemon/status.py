@@ -29,7 +29,6 @@ from edge_agent.daemon.sockets import (
     Client,
     NoAgent,
     commands_path,
-    default_path,
     listen,
     stranger,
     unreachable,
@@ -39,8 +38,6 @@ from edge_agent.heartbeat import Heartbeat
 from edge_agent.model import NS, MonoNs
 
 log = logging.getLogger(__name__)
-
-__all__ = ["StatusServer", "default_path", "fetch"]
 
 Snapshot = Callable[[], Mapping[str, Any]]
 CLIENT_NS = NS

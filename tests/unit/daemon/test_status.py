@@ -13,8 +13,8 @@ from edge_agent import __version__
 from edge_agent.clock import FakeClock, SystemClock
 from edge_agent.daemon.asking import ask
 from edge_agent.daemon.commands import CommandError, Probe, error_line
-from edge_agent.daemon.sockets import NoAgent, commands_path
-from edge_agent.daemon.status import MAX_COMMANDS, StatusServer, default_path, fetch
+from edge_agent.daemon.sockets import NoAgent, commands_path, default_path
+from edge_agent.daemon.status import MAX_COMMANDS, StatusServer, fetch
 from edge_agent.errors import EdgeAgentError
 from edge_agent.model import NS
 
