@@ -25,6 +25,8 @@ pytestmark = pytest.mark.needs("mosquitto")
 
 BAUD = 19200
 PERIOD_NS = NS
+REPEATED_NS = 350_000_000
+"""Above a repeat's timeout, below what is left of a period behind a delayed poll."""
 DEAD = ("d3", "d7")
 LATE = "d5"
 NOISY = "d8"
@@ -130,15 +132,15 @@ def pace(name: str, entries: list[Entry], since: int, end: int) -> Pace:
     """Of the polls between `since` and `end` by the wall clock."""
     mine = (entry for entry in entries if isinstance(entry, Served) and entry.device == name)
     served = [entry for entry in mine if since < entry.t_wall < end]
-    # Of the requests around one beat of the schedule the first is the poll, the others repeat it.
-    # One in the middle stands for the beat: the first may be late behind a silent device's last timeout.
-    beat = served[len(served) // 2].asked
-    polls: dict[int, int] = {}
+    # A request soon behind another repeats it. Not by the beats of the schedule: a poll that a silent device
+    # delayed by more than half a period would be taken for the next one.
+    polls: list[int] = []
     for one in served:
-        polls.setdefault(round((one.asked - beat) / PERIOD_NS), one.asked)
+        if not polls or one.asked - polls[-1] > REPEATED_NS:
+            polls.append(one.asked)
     good = [one.asked for one in served if one.answer is Answer.VALUES]
     planned = 1 + (end - served[0].t_wall) // PERIOD_NS
-    return Pace(name, len(polls), planned, _differences(list(polls.values())), _differences(good))
+    return Pace(name, len(polls), planned, _differences(polls), _differences(good))
 
 
 def without_repeated(entries: list[Entry]) -> list[Entry]:
