@@ -62,6 +62,7 @@ class PointSpec:
     alias: str | None = None
     """Another point of the device that may share this one's registers."""
     filters: tuple[Filter, ...] | None = None
+    resolution: float | None = None
     send: Send | None = None
 
 
@@ -150,6 +151,7 @@ class Config:
     alarms: tuple[AlarmConfig, ...]
     window_ns: int
     send: Send
+    batch_ns: int
     uplink: UplinkDef
     spool: SpoolDef
     document: Document

@@ -80,6 +80,7 @@ def resolve_into(config: Config, library: Library, report: Report) -> Site:
         window_ns=config.window_ns,
         uplink=config.uplink,
         spool=config.spool,
+        batch_ns=config.batch_ns,
         source=config.document.file,
         config_hash=config.sha256,
     )
