@@ -18,7 +18,7 @@ from edge_agent.errors import KernelError, RecordError
 from edge_agent.kernels import Kernels
 from edge_agent.kernels.aliases import place_of, work_cells
 from edge_agent.kernels.column_layout import CELLS, MOST_ROWS
-from edge_agent.records import codec, columns
+from edge_agent.records import codec, column_reading, columns
 from edge_agent.records.bodies import Samples, Summaries
 from edge_agent.records.envelope import Envelope, encode
 from edge_agent.records.pack import pack, unpack
@@ -141,7 +141,7 @@ def test_samples_come_back_to_the_last_bit_from_every_decoder(compiled: Kernels,
     body = samples(rows)
     raw = unpack(both(columns.encode_samples, body, compiled))
     for mode in (compiled, PLAIN):
-        assert sample_rows(columns.decode_samples(raw, now(), mode)) == sample_rows(body)
+        assert sample_rows(column_reading.decode_samples(raw, now(), mode)) == sample_rows(body)
     if rows:
         found = reference.Samples(raw[3], raw[2]).rows(raw[1])
         assert [(t, a, bits(v), q) for t, a, v, q in found] == sample_rows(body)
@@ -153,7 +153,7 @@ def test_summaries_come_back_to_the_last_bit_from_every_decoder(compiled: Kernel
     body = summaries(rows)
     raw = unpack(both(columns.encode_summaries, body, compiled))
     for mode in (compiled, PLAIN):
-        assert summary_rows(columns.decode_summaries(raw, now(), mode)) == summary_rows(body)
+        assert summary_rows(column_reading.decode_summaries(raw, now(), mode)) == summary_rows(body)
     if rows:
         found = reference.Summaries(raw[3]).rows(raw[2])
         assert [(*r[:4], *map(bits, r[4:10]), r[10]) for r in found] == summary_rows(body)
@@ -193,11 +193,11 @@ def test_stored_bodies_decode_and_encode_as_ever(name: str, mode: str, compiled:
     data = bytes.fromhex(one["data"])
     if one["kind"] == Kind.SAMPLE_COLUMNS:
         raw = [0, len(rows), one["texts"], data]
-        assert sample_rows(columns.decode_samples(raw, now(), by)) == sample_rows(samples(rows))
+        assert sample_rows(column_reading.decode_samples(raw, now(), by)) == sample_rows(samples(rows))
         assert columns.encode_samples(samples(rows), now(), by) == pack(raw)
     else:
         raw = [0, 10, len(rows), data]
-        assert summary_rows(columns.decode_summaries(raw, now(), by)) == summary_rows(summaries(rows))
+        assert summary_rows(column_reading.decode_summaries(raw, now(), by)) == summary_rows(summaries(rows))
         assert columns.encode_summaries(summaries(rows), now(), by) == pack(raw)
 
 
@@ -216,8 +216,8 @@ def _corpus() -> list[tuple[int, list[Any]]]:
 def _decoded(kind: int, raw: list[Any], by: Kernels) -> Any:
     try:
         if kind == Kind.SAMPLE_COLUMNS:
-            return sample_rows(columns.decode_samples(raw, now(), by))
-        return summary_rows(columns.decode_summaries(raw, now(), by))
+            return sample_rows(column_reading.decode_samples(raw, now(), by))
+        return summary_rows(column_reading.decode_summaries(raw, now(), by))
     except RecordError:
         return "damaged"
 
@@ -273,7 +273,7 @@ def test_bytes_behind_the_last_row_are_refused_and_zeros_at_the_end_are_not_writ
 )  # fmt: skip
 def test_what_is_no_body_of_samples_is_refused(raw: Any) -> None:
     with pytest.raises(RecordError):
-        columns.decode_samples(raw, now(), PLAIN)
+        column_reading.decode_samples(raw, now(), PLAIN)
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,7 @@ def test_what_is_no_body_of_samples_is_refused(raw: Any) -> None:
 )
 def test_what_is_no_body_of_summaries_is_refused(raw: Any) -> None:
     with pytest.raises(RecordError):
-        columns.decode_summaries(raw, now(), PLAIN)
+        column_reading.decode_summaries(raw, now(), PLAIN)
 
 
 def test_the_longest_claim_of_the_shortest_payload_allocates_little(compiled: Kernels) -> None:
@@ -305,7 +305,7 @@ def test_the_longest_claim_of_the_shortest_payload_allocates_little(compiled: Ke
 
 
 def test_aliases_made_to_collide_are_refused_instead_of_searched_for_long() -> None:
-    work = [0] * work_cells(MOST_ROWS)
+    work: Any = [0] * work_cells(MOST_ROWS)
     work[CELLS] = 2 * MOST_ROWS
     collide = [alias for alias in range(2_000_000) if place_of(alias, work) == place_of(1, work)][:100]
     assert len(collide) == 100
