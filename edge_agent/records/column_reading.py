@@ -7,6 +7,7 @@ daemon.
 
 from __future__ import annotations
 
+from array import array
 from typing import Any
 
 from edge_agent.errors import RecordError
@@ -110,7 +111,8 @@ def _decode(
         raise RecordError("the data of a column body are not bytes, or belong to no row")
     if not n:
         return [], []
-    rows, numbers, work = arrays([0] * (columns[0] * n), [0.0] * (columns[1] * n), cells, by)
+    ints, floats = array("q", bytes(8 * columns[0] * n)), array("d", bytes(8 * columns[1] * n))
+    rows, numbers, work = arrays(ints, floats, cells, by)
     if code(1, n, rows, numbers, work, data, len(data)) < 0:
         raise RecordError("the data of a column body are damaged")
-    return list(rows), list(numbers)
+    return (rows, numbers) if by.mode == "python" else (ints.tolist(), floats.tolist())

@@ -110,7 +110,7 @@ def _small(numbers: Sequence[int]) -> bool:
 
 
 def _encode(code: Any, n: int, ints: list[int], floats: list[float], cells: int, by: Kernels) -> bytes | None:
-    rows, numbers, work = arrays(ints, floats, cells, by)
+    rows, numbers, work = arrays(array("q", ints), array("d", floats), cells, by)
     out: Any = bytearray(MAX_RECORD_BYTES)
     if by.mode != "python":
         out = (ctypes.c_uint8 * MAX_RECORD_BYTES).from_buffer(out)
@@ -118,12 +118,13 @@ def _encode(code: Any, n: int, ints: list[int], floats: list[float], cells: int,
     return bytes(memoryview(out)[:used]) if used >= 0 else None
 
 
-def arrays(ints: list[int], floats: list[float], cells: int, by: Kernels) -> tuple[Any, Any, Any]:
-    """As lists for plain Python, which is faster with them; as ctypes arrays for compiled kernels."""
+def arrays(ints: array[int], floats: array[float], cells: int, by: Kernels) -> tuple[Any, Any, Any]:
+    """What the kernels take: for plain Python lists, which are faster there; for compiled kernels these
+    very arrays, and a work table of `cells`."""
     if by.mode == "python":
-        return ints, floats, [0] * cells
+        return ints.tolist(), floats.tolist(), [0] * cells
     return (
-        (ctypes.c_int64 * len(ints)).from_buffer(array("q", ints)),
-        (ctypes.c_double * len(floats)).from_buffer(array("d", floats)),
+        (ctypes.c_int64 * len(ints)).from_buffer(ints),
+        (ctypes.c_double * len(floats)).from_buffer(floats),
         (ctypes.c_int64 * cells)(),
     )
