@@ -58,11 +58,14 @@ def run(args: argparse.Namespace) -> int:
     from edge_agent.cli import _json
     from edge_agent.clock import SystemClock
     from edge_agent.counters import Counters
+    from edge_agent.kernels import selftest
     from edge_agent.model import NS, MonoNs
     from edge_agent.receiver import objects, text
     from edge_agent.receiver.receiver import Receiver
+    from edge_agent.records import columns
 
     logging.basicConfig(format="edge-agent: %(message)s", level=logging.INFO, stream=sys.stderr)
+    columns.use(selftest.tested())
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

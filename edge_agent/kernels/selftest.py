@@ -24,7 +24,7 @@ from edge_agent.clock import boot_id
 from edge_agent.errors import KernelError
 from edge_agent.kernels import artifact, golden, loopback
 from edge_agent.kernels.catalogue import all_kernels
-from edge_agent.kernels.loader import open_library, read_library
+from edge_agent.kernels.loader import Kernels, load, open_library, read_library
 from edge_agent.kernels.registry import Kernel
 
 STAMP = "kernels-tested"
@@ -34,6 +34,16 @@ _ALARM_S = 10.0
 _PASSED = "passed"
 _UNKNOWN_BOOT = "0" * 32
 _DEADLY = (signal.SIGSEGV, signal.SIGILL, signal.SIGBUS, signal.SIGFPE, signal.SIGABRT, signal.SIGALRM)
+
+
+def tested(state_dir: Path | None = None) -> Kernels:
+    """The native kernels after their test, or plain Python where they cannot be had: for programs that need
+    no more than their results. Call it before the first thread is started."""
+    try:
+        ensure(state_dir)
+        return load("native")
+    except KernelError:
+        return load("python")
 
 
 def ensure(state_dir: Path | None, *, library: Path | None = None) -> None:

@@ -49,13 +49,13 @@ _LEAST_ROW_BYTES = 3
 
 def encode(head: Envelope, body: KnownBody, by: Kernels | None = None) -> bytes:
     """The record's bytes, always the same for the same record; RecordError beyond 16 KiB."""
-    return envelope.encode(head, _encode_body(head.kind, body, head.t0, by or columns.plain()))
+    return envelope.encode(head, _encode_body(head.kind, body, head.t0, by or columns.default()))
 
 
 def decode(data: bytes, by: Kernels | None = None) -> tuple[Envelope, Body]:
     """(envelope, typed body); RecordError for anything that docs/record-format.md does not allow.
 
-    `by` are the kernels that read columns: those of plain Python if none are given.
+    `by` are the kernels that read columns: those of `columns.use` if none are given, else plain Python.
     """
     head, raw = envelope.decode(data)
     if head.kind in _COLUMNS:
@@ -63,7 +63,7 @@ def decode(data: bytes, by: Kernels | None = None) -> tuple[Envelope, Body]:
         from edge_agent.records import column_reading
 
         kind = Kind(head.kind)
-        return head, column_reading.decode(kind, raw, head.t0, by or columns.plain())
+        return head, column_reading.decode(kind, raw, head.t0, by or columns.default())
     known = _BODIES.get(head.kind)
     return head, known.decode(raw, head.t0) if known else Opaque(raw)
 

@@ -39,6 +39,20 @@ def plain() -> Kernels:
     return kernels.load("python")
 
 
+_chosen: list[Kernels] = []
+
+
+def use(by: Kernels) -> None:
+    """Read and write columns with these kernels from now on, wherever a caller names none. For a program to
+    say once, at its start; what is read or written does not depend on it."""
+    _chosen[:] = [by]
+
+
+def default() -> Kernels:
+    """Those that the program chose, else plain Python."""
+    return _chosen[0] if _chosen else plain()
+
+
 # --- samples --------------------------------------------------------------------------------------
 
 

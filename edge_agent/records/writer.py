@@ -68,7 +68,7 @@ class RecordWriter:
         self, site: Site, epoch: bytes, *, boot_id: str, counters: Counters, by: Kernels | None = None
     ) -> None:
         self.epoch = epoch
-        self._kernels = by or columns.plain()
+        self._kernels = by or columns.default()
         self._boot = bytes.fromhex(boot_id)
         self._made = {stream: counters.get(RECORDS_MADE, stream) for stream in STREAMS}
         self._bytes = {stream: counters.get(RECORD_BYTES, stream) for stream in STREAMS}

@@ -201,6 +201,17 @@ def test_stored_bodies_decode_and_encode_as_ever(name: str, mode: str, compiled:
         assert columns.encode_summaries(summaries(rows), now(), by) == pack(raw)
 
 
+def test_a_program_chooses_its_kernels_once_and_others_get_plain_python(
+    compiled: Kernels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(columns, "_chosen", [])
+    assert columns.default() is PLAIN
+    columns.use(compiled)
+    assert columns.default() is compiled
+    columns.use(PLAIN)
+    assert columns.default() is PLAIN
+
+
 # --- hostile bodies -------------------------------------------------------------------------------
 
 
