@@ -187,7 +187,7 @@ def _speeds(day: Recording, native: Kernels) -> Iterator[Row]:
         timed = {name: (lambda action=action: time_ns(action, 1)) for name, action in contenders.items()}
         speeds = {name: count / ns * 1e9 for name, ns in medians(take_turns(timed, ROUNDS)).items()}
         ours = speeds.pop("ours")
-        yield Row(claim=f"{what} the meter, batches of 10 s", value=ours, unit="values/s", peers=speeds)
+        yield Row(claim=f"{what} the meter's samples", value=ours, unit="values/s", peers=speeds)
 
 
 def _encoder(batches: Sequence[Sequence[Sample]], by: Kernels) -> Callable[[], object]:
