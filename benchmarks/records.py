@@ -15,6 +15,7 @@ from dataclasses import replace
 from _common import Row, medians, publish, take_turns, time_ns
 from _record_peers import PEERS, Messages, Peer, chimp_bits, gorilla_bits, packet_bytes
 from _record_signals import CLASSES, T0_NS, Class, Recording, meter_day, of_class
+from _record_windows import WINDOW_S, bytes_per_summary
 
 from edge_agent import kernels
 from edge_agent.counters import Counters
@@ -47,6 +48,7 @@ def main() -> int:
     day = meter_day(EVERY_MINUTE)
     rows += _sizes("a day of a meter", day, "", native)
     rows += [_against_xor(kind, native) for kind in CLASSES if "f" in str(kind.type)]
+    rows.append(_windows(day, native))
     rows += _speeds(day, native)
     return publish("records", rows)
 
@@ -164,6 +166,14 @@ def _against_xor(kind: Class, by: Kernels) -> Row:
             "Gorilla": gorilla_bits(floats, width) / len(values),
             "Chimp": chimp_bits(floats, width) / len(values),
         },
+    )
+
+
+def _windows(day: Recording, by: Kernels) -> Row:
+    sizes = bytes_per_summary(day, by)
+    ours = sizes.pop("kind 10")
+    return Row(
+        claim=f"summaries of the meter, windows of {WINDOW_S} s", value=ours, unit="B/summary", peers=sizes
     )
 
 
