@@ -116,6 +116,14 @@ def test_every_value_arrives_once_through_kills_and_outages(tmp_path, seed) -> N
         judge(rig, 5)
 
 
+@pytest.mark.timeout(300)
+def test_an_open_batch_that_a_kill_takes_is_declared_like_the_rest(tmp_path, seed) -> None:
+    config = CONFIG + '[samples]\nbatch = "1s"\n'
+    with Rig(tmp_path, scripts={"line": SCRIPT}, config=config, seed=seed) as rig:
+        survive(rig, 2, random.Random(seed))
+        judge(rig, 2)
+
+
 @pytest.mark.soak
 def test_every_value_arrives_once_through_fifty_kills(tmp_path, seed) -> None:
     with Rig(tmp_path, scripts={"line": SCRIPT}, config=CONFIG, seed=seed) as rig:
