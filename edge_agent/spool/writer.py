@@ -58,9 +58,13 @@ class SpoolWriter:
         return self._queue_bytes
 
     def put(self, items: Sequence[Item]) -> None:
-        """Queue records in order. Never blocks for the disk."""
+        """Queue records in order. Never blocks for the disk. A loss is noted on the disk before anything
+        that is put with it or after it is stored."""
         with self._ready:
             for item in items:
+                if isinstance(item, Loss):
+                    self._losses.append(item)
+                    continue
                 self._queue.append(item)
                 self._queue_bytes += _size(item)
             if self._queue_bytes > self._max_queue_bytes:
