@@ -142,6 +142,10 @@ class FakeFiles:
         self._step("sync", path)
         inode.durable = bytearray(inode.data)
 
+    def sync_path(self, path: Path) -> None:
+        self._step("sync_path", path)
+        self._names[path].durable = bytearray(self._names[path].data)
+
     def close(self, fd: int) -> None:
         self._step("close", (self._open | self._locks).get(fd, (Path(), None))[0])
         self._open.pop(fd, None)

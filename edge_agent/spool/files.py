@@ -55,6 +55,9 @@ class Files(Protocol):
     def sync(self, fd: int) -> None:
         """What was written survives a power cut from here on (fdatasync)."""
 
+    def sync_path(self, path: Path) -> None:
+        """The same for what an earlier process wrote to a file."""
+
     def close(self, fd: int) -> None: ...
     def sync_dir(self, path: Path) -> None:
         """Names made, renamed or removed in a directory survive a power cut from here on."""
@@ -128,6 +131,13 @@ class OsFiles:
 
     def sync(self, fd: int) -> None:
         os.fdatasync(fd)
+
+    def sync_path(self, path: Path) -> None:
+        fd = _open(path, os.O_RDONLY)
+        try:
+            os.fdatasync(fd)
+        finally:
+            os.close(fd)
 
     def close(self, fd: int) -> None:
         os.close(fd)

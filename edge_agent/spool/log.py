@@ -282,6 +282,8 @@ class Spool:
                 self._reader.lose_damage(self._logs[stream], one.segments[-1], one.newest, one.newest.end_seq)
         try:
             counters.get(SPOOL_QUARANTINED).add(self._births.load())
+            if not self._keeper.down:
+                recovery.make_durable(self._files, found)
         except OSError as error:
             self._trouble.failed("open", error)
         return recovery.recover(found)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -65,6 +66,15 @@ def find_stream(files: Files, folder: Path, stream: str, quarantine: Path) -> Fo
         found.newest = newest.index = seg.scan(data, newest.identity)
         found.newest.until_ns = found.newest.until_ns or (header.until_ns if header else 0)
     return found
+
+
+def make_durable(files: Files, streams: Mapping[str, Found]) -> None:
+    """What a killed run had handed to the system and not synced. The START of this run will say that it is
+    there, so a power cut must not take it any more."""
+    for found in streams.values():
+        if found.segments and not found.segments[-1].gone:
+            files.sync_path(found.segments[-1].path)
+            files.sync_dir(found.segments[-1].path.parent)
 
 
 def recover(streams: dict[str, Found]) -> Recovery:
