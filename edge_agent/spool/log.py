@@ -145,11 +145,12 @@ class Spool:
 
     def read(
         self, stream: str, position: int = 0, *, end: int | None = None, max_records: int = 64,
-        max_bytes: int = 64 << 10,
+        max_bytes: int = 64 << 10, acked_too: bool = False,
     ) -> list[StoredRecord]:  # fmt: skip
         """The next unacknowledged records from `position` to before `end`, oldest first; empty when
-        there are none. Damage met on the way is skipped and declared."""
-        return self._reader.read(stream, position, end, max_records, max_bytes)
+        there are none. Damage met on the way is skipped and declared. `acked_too`: also those that are
+        acknowledged but still there."""
+        return self._reader.read(stream, position, end, max_records, max_bytes, acked_too=acked_too)
 
     def read_one(self, epoch: bytes, stream: str, seq: int) -> bytes | None:
         """One unacknowledged record by its identity; None if it is not there (any more)."""
@@ -177,9 +178,22 @@ class Spool:
         """These will not be asked for again; unknown or acknowledged ones are no error."""
         log = self._logs[stream]
         with self._lock:
+            if isinstance(positions, range):
+                log.acks.add(max(1, positions.start), min(positions.stop, log.tail) - 1)
+                return
             for position in positions:
                 if 0 < position < log.tail:
                     log.acks.add(position, position)
+
+    def refuse(self, stream: str, positions: Iterable[int]) -> None:
+        """A broker refuses these for good: lost, and declared like damage found while reading."""
+        with self._lock:
+            self._reader.refuse(self._logs[stream], positions)
+
+    def stored(self, stream: str) -> list[Stretch]:
+        """What can be read, acknowledged or not, oldest first."""
+        with self._lock:
+            return self._logs[stream].stretches()
 
     def unacked(self, stream: str) -> list[Stretch]:
         """What is neither acknowledged nor known to be lost, oldest first, by epoch."""

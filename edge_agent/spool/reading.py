@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from edge_agent.records.values import Loss, LossReason
 from edge_agent.spool import segment as seg
 from edge_agent.spool.files import Files
+from edge_agent.spool.lossbook import append_joined
 from edge_agent.spool.recovery import read_salvaging
 from edge_agent.spool.segment import Missing, Scan
 from edge_agent.spool.space import wall
@@ -41,13 +42,15 @@ class Reader:
         return taken
 
     def read(
-        self, stream: str, position: int, end: int | None, max_records: int, max_bytes: int
-    ) -> list[StoredRecord]:
+        self, stream: str, position: int, end: int | None, max_records: int, max_bytes: int,
+        *, acked_too: bool = False,
+    ) -> list[StoredRecord]:  # fmt: skip
         state = self._streams[stream]
         try:
             for _ in range(MAX_HOPS):
                 with self._lock:
-                    step = state.find(position, end or state.tail, max_records, max_bytes)
+                    upto = end or state.tail
+                    step = state.find(position, upto, max_records, max_bytes, acked_too=acked_too)
                 if isinstance(step, Segment):
                     self._scan(state, step)
                 elif isinstance(step, Extent):
@@ -59,6 +62,17 @@ class Reader:
             # No descriptors, no memory, no permission: nothing is known to be damaged. Asked again later.
             self._count_error("read", error)
         return []
+
+    def refuse(self, state: StreamState, positions: Iterable[int]) -> None:
+        """Called under the lock."""
+        for position in positions:
+            stretch = next((s for s in state.stretches() if s.first <= position <= s.last), None)
+            if stretch is None or position in state.acks:
+                continue
+            state.acks.add(position, position)
+            seq = position - stretch.base
+            loss = Loss(stretch.epoch, state.stream, seq, seq, 1, LossReason.REFUSED, None, None)
+            append_joined(self._losses, loss)
 
     def lose_damage(self, state: StreamState, segment: Segment, found: Scan, last_seq: int) -> None:
         """Take note of what a scan did not find. Called under the lock."""

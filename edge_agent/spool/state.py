@@ -108,11 +108,12 @@ class StreamState:
         return None
 
     def find(
-        self, position: int, end: int, max_records: int, max_bytes: int
+        self, position: int, end: int, max_records: int, max_bytes: int, *, acked_too: bool = False
     ) -> list[StoredRecord] | Segment | Extent | None:
         """What to do for the next unacknowledged records from `position` to before `end`: records from
         memory, a segment to scan first, or an extent to read. None: there are none."""
-        todo = self.acks.missing(max(position, self._first()), min(end, self.tail) - 1)
+        wanted = max(position, self._first()), min(end, self.tail) - 1
+        todo = [wanted] if acked_too and wanted[0] <= wanted[1] else self.acks.missing(*wanted)
         if not todo:
             return None
         first = todo[0][0]
@@ -184,7 +185,7 @@ class StreamState:
             position = self.base + record.seq
             if position > todo[-1][1] or len(records) >= max_records:
                 break
-            if position not in self.acks:
+            if any(first <= position <= last for first, last in todo):
                 total += len(record.data)
                 if records and total > max_bytes:
                     break
