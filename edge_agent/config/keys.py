@@ -188,6 +188,7 @@ UPLINK = Table(
         "keepalive": Key(duration("5s", "1h"), "30s"),
         "client_id": Key(text(128)),
         "backlog_rate": Key(integer(1, 100_000), 200),
+        "ack": Key(choice("broker", "receiver"), "broker"),
     },
     {**WRITE_HINTS, "pass*": _PASSWORD, "user": "did you mean username?"},
 )

@@ -139,7 +139,13 @@ class Agent:
 
     def _make_sender(self, snapshots: Snapshots) -> Sender:
         outbox, alarms = SpoolOutbox(self._spool), self._stage.known_alarm_states
-        return Sender(self._site, outbox, self._clock, self._counters, alarms, snapshots.health)
+        return Sender(
+            self._site, outbox, self._clock, self._counters, alarms, snapshots.health, audit=self._audit
+        )
+
+    def _audit(self, who: str, what: str, result: str, detail: str) -> None:
+        """From the uplink thread."""
+        log.info("%s: %s %s; %s", who, what, result, detail)
 
     def _make_pipeline(self) -> Pipeline:
         writer = RecordWriter(self._site, self._epoch, boot_id=boot_id(), counters=self._counters)
@@ -195,7 +201,7 @@ class Agent:
         degraded = [f"spool: {spool.problem}"] if spool.problem else []
         if spool.memory_only:
             degraded.append("spool: the disk cannot be used, records live in memory: a restart loses them")
-        return [*self.problems, *degraded, *self._late()]
+        return [*self.problems, *degraded, *self._sender.problems(), *self._late()]
 
     # --- the run --------------------------------------------------------------------------------
 

@@ -258,6 +258,8 @@ class UplinkDef:
     """Empty: `ea1-<site>-<agent>`."""
     backlog_rate: int = 200
     """Most backlog records a second beside the live data."""
+    ack: str = "broker"
+    """Who must have a record before the spool may forget it: `broker`, or `receiver` (dn/ack)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
