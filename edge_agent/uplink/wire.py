@@ -48,6 +48,8 @@ class ConnectOptions:
     manual_ack: bool = False
     """Messages are acknowledged to the broker by `acknowledge`, not on receipt."""
     max_packet_bytes: int = DEFAULT_MAX_PACKET
+    receive_maximum: int = 0
+    """Messages the broker may send ahead of our acknowledgements; 0 leaves it to the broker."""
     dial_timeout_ns: int = 20 * NS
     """Name lookup, TCP and TLS together."""
     connack_timeout_ns: int = 10 * NS
