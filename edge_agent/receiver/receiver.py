@@ -122,7 +122,7 @@ class Receiver:
                     self.was_connected = True
                     self.link.subscribe(self._filters)
                 case Subscribed(codes):
-                    _check_subscribed(codes, self._filters)
+                    check_subscribed(codes, self._filters)
                     log.info("listening to %s at %s", self._filters[-2], self.link.options.address)
                 case Received():
                     self._receive(event)
@@ -294,7 +294,7 @@ class Receiver:
             raise state.not_ours(path, error) from error
 
 
-def _check_subscribed(codes: Sequence[int], filters: Sequence[str]) -> None:
+def check_subscribed(codes: Sequence[int], filters: Sequence[str]) -> None:
     refused = [name for code, name in zip(codes, filters, strict=False) if code >= 0x80]
     if refused:
         raise UplinkError(

@@ -379,6 +379,8 @@ def _send_connect(client: _Client, options: ConnectOptions) -> None:
 def _connect_properties(options: ConnectOptions) -> Properties:
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
     properties.MaximumPacketSize = options.max_packet_bytes
+    if options.receive_maximum:
+        properties.ReceiveMaximum = options.receive_maximum
     if options.session_expiry_s:
         properties.SessionExpiryInterval = min(options.session_expiry_s, 0xFFFFFFFF)
     return properties

@@ -63,10 +63,14 @@ def client_id(site: str, agent: str) -> str:
     return f"{WIRE_VERSION}-{site}-{agent}"
 
 
-def subscriptions(site: str, agent: str) -> tuple[str, ...]:
-    """What a receiver subscribes to; an empty `site` or `agent` stands for all of them."""
+def subscriptions(site: str, agent: str, group: str = "") -> tuple[str, ...]:
+    """What a receiver subscribes to; an empty `site` or `agent` stands for all of them. The receivers of a
+    `group` share the records, while each gets every status and every birth."""
     root = f"{WIRE_VERSION}/{site or '+'}/{agent or '+'}/up"
-    return (f"{root}/status", f"{root}/birth/#", f"{root}/data/+", f"{root}/hist/+")
+    own = (f"{root}/status", f"{root}/birth/#")
+    if not group:
+        return (*own, f"{root}/data/+", f"{root}/hist/+")
+    return (*own, f"{root}/hist/birth", f"$share/{group}/{root}/data/+", f"$share/{group}/{root}/hist/+")
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,8 @@ class ConnectOptions:
     max_packet_bytes: int = DEFAULT_MAX_PACKET
     topic_aliases: int = 16
     """Most topic aliases used, of those the broker offers."""
+    receive_maximum: int = 0
+    """Messages the broker may send ahead of our acknowledgements; 0 leaves it to the broker."""
     dial_timeout_ns: int = 20 * NS
     """Name lookup, TCP and TLS together."""
     connack_timeout_ns: int = 10 * NS
