@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from edge_agent.model import NS, DeviceDef, Send
+from edge_agent.model import NS, DeviceDef, Send, Site
 from edge_agent.simulator import log
 from edge_agent.simulator.encode import value_of
 from edge_agent.simulator.log import Entry
@@ -48,6 +48,8 @@ class Life:
     slow_ns: int = 0
     """For how long before its end the disk was made slower than a commit interval: what was read then may be
     lost in addition."""
+    still: tuple[tuple[int, int], ...] = ()
+    """When its process stood still: a reply that came then is found afterwards, and answers nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,13 +96,14 @@ class Verdict:
 
     def figures(self) -> str:
         over = "; ".join(
-            f"{stream} {len(seconds)} pauses, over downtime in all {sum(seconds):.2f} s, longest {max(seconds):.2f} s"
+            f"{stream}: {len(seconds)} pauses, {sum(seconds):.2f} s over downtime, at most {max(seconds):.2f}"
             for stream, seconds in sorted(self.over.items())
         )
         return (
             f"served {self.served}, stored {self.stored}, windows {self.windows}, declared {self.in_gaps}, "
-            f"bad {self.excused}, missing {len(self.lost)}, doubled {len(self.doubled)}, foreign {len(self.foreign)}, "
-            f"wrong {len(self.wrong)}, lost records {dict(self.losses)}; {over or 'no pause'}"
+            f"bad {self.excused}, missing {len(self.lost)}, doubled {len(self.doubled)}, "
+            f"foreign {len(self.foreign)}, wrong {len(self.wrong)}, lost records {dict(self.losses)}; "
+            f"{over or 'no pause'}"
         )
 
 
@@ -131,7 +134,9 @@ def truth_of(devices: Iterable[DeviceDef], entries: Sequence[Entry], send: Send)
     }
 
 
-def judge(samples: Truth, summaries: Truth, ledger: Ledger, lives: Sequence[Life], promise: Promise) -> Verdict:
+def judge(
+    samples: Truth, summaries: Truth, ledger: Ledger, lives: Sequence[Life], promise: Promise
+) -> Verdict:
     """Samples' values should be unique or hardly repeat: each is matched with the nearest equal one."""
     verdict = Verdict(stored=sum(value.good for value in ledger.values), windows=len(ledger.windows))
     covered = {stream: _covered(stream, ledger) for stream in ("sample", "summary")}
@@ -169,9 +174,7 @@ def _is_covered(t0: int, t1: int, gaps: Sequence[tuple[int, int]]) -> bool:
     return any(begin - EDGE_NS <= t1 and t0 <= end + EDGE_NS for begin, end in gaps)
 
 
-def _judge_pause(
-    gap: Gap, ledger: Ledger, lives: Sequence[Life], promise: Promise, verdict: Verdict
-) -> None:
+def _judge_pause(gap: Gap, ledger: Ledger, lives: Sequence[Life], promise: Promise, verdict: Verdict) -> None:
     """A pause lies between the end of one life and a later one, and only lives that were too short to leave
     anything behind lie in it."""
     t0, t1 = _begin(gap, ledger), gap.t1
@@ -207,7 +210,8 @@ def _judge_values(
         verdict.served += len(served)
         for t, value in served:
             if not taken[t, value] and _had_to_arrive(t, lives):
-                _explain(f"{'.'.join(key)} = {value} served at {t / NS:.3f}", t, bad, gaps, verdict)
+                what = f"{'.'.join(key)} = {value} served at {t / NS:.3f}"
+                _explain(what, t, _read_by(t, lives), bad, gaps, verdict)
     verdict.foreign += [f"{key}: no such point" for key in received]
 
 
@@ -234,15 +238,21 @@ def _match(
     return taken
 
 
+def _read_by(t: int, lives: Sequence[Life]) -> int:
+    """When the agent has read what was served at `t`, at the latest."""
+    ends = [end for life in lives for begin, end in life.still if begin - EDGE_NS <= t <= end]
+    return max([t, *ends]) + SAME_TIME_NS
+
+
 def _explain(
-    what: str, t: int, bad: list[int], gaps: Sequence[tuple[int, int]], verdict: Verdict
+    what: str, t: int, read_by: int, bad: list[int], gaps: Sequence[tuple[int, int]], verdict: Verdict
 ) -> None:
     """Why a value is not there: declared, or bad when the agent read it, or lost."""
     if _is_covered(t, t, gaps):
         verdict.in_gaps += 1
         return
     place = bisect_left(bad, t - SAME_TIME_NS)
-    if place < len(bad) and bad[place] <= t + SAME_TIME_NS:
+    if place < len(bad) and bad[place] <= read_by:
         del bad[place]
         verdict.excused += 1
     else:
@@ -301,6 +311,20 @@ def _judge_window(
             verdict.foreign.append(f"{name}: {extreme} was never served")
 
 
+def polls_made(site: Site, truth: Truth, lives: Sequence[Life]) -> float:
+    """Served polls of these points, as a share of those planned while the agent lived."""
+    made = planned = 0.0
+    for key, served in truth.items():
+        point = next(point for point in site.points if (point.device, point.name) == key)
+        for life in lives:
+            own = [t for t, _ in served if life.started <= t <= life.ended]
+            # Planned is from the first poll on: a process needs a moment to get there.
+            if own:
+                made += len(own)
+                planned += 1 + (life.ended - own[0]) // point.poll_ns
+    return made / planned if planned else 0.0
+
+
 # --- alarms --------------------------------------------------------------------------------------
 
 
@@ -310,8 +334,9 @@ def alarm_faults(truth: Sequence[tuple[int, bool]], told: Iterable[Change], name
     A change that fell into a pause of the agent may be told late, or be over before it could be told."""
     wrong, last = [], False
     for change in sorted((one for one in told if one.name == name), key=lambda one: one.t):
-        states = [active for t, active in truth if t <= change.t + 2 * EDGE_NS]
-        if (states[-1] if states else False) != change.active:
+        before = [active for t, active in truth if t < change.t - 2 * EDGE_NS]
+        about = [active for t, active in truth if abs(t - change.t) <= 2 * EDGE_NS]
+        if change.active not in (before[-1:] or [False]) + about:
             wrong.append(f"{name} told {'active' if change.active else 'normal'} at {change.t / NS:.3f}")
         last = change.active
     if last != (truth[-1][1] if truth else False):

@@ -7,8 +7,7 @@ with Fleet(tmp_path) as fleet:
     fleet.ledger("gateway")   # what the receiver has of it
     member.verdict(fleet)     # and how that compares with what its simulator served
 
-Every agent reads the same devices (`SCRIPT`, `CONFIG`): counters, whose values are unique, as samples; a
-wave as summaries; and a level that raises an alarm every few seconds.
+Every agent reads a plant of its own, all alike (`plant.py`).
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from edge_agent.daemon import status
 from edge_agent.errors import EdgeAgentError
 from edge_agent.model import NS, MonoNs, Send, Site
 from edge_agent.profiles import load_site
-from edge_agent.simulator import log
+from edge_agent.simulator.log import Entry
 from edge_agent.simulator.script import Setting, load_script
 from edge_agent.simulator.serial_line import SimulatedLine
 from edge_agent.simulator.truth import event_edges
@@ -37,70 +36,15 @@ from tests.e2e import account, ledger
 from tests.e2e.account import End, Life, Promise, Verdict
 from tests.e2e.ledger import Ledger, Object
 from tests.e2e.oracle import alarm_truth
+from tests.e2e.plant import COMMIT_S, CONFIG, SCRIPT, WINDOW_S
 from tests.rigs.shim import Shim
 
-SITE = "e2e"
-COMMIT_S = 0.5
-WINDOW_S = 1.0
 PROMISE = Promise(commit_ns=round(COMMIT_S * NS), window_ns=round(WINDOW_S * NS))
 
-SCRIPT = """
-[device.a]
-unit_id = 1
-[device.a.point]
-n0 = { area = "holding", address = 0, type = "u32", signal = { counter = { start = 1000000 } } }
-n1 = { area = "holding", address = 2, type = "u32", signal = { counter = { start = 2000000 } } }
-n2 = { area = "input", address = 10, type = "u16", signal = { counter = { start = 3 } } }
-[device.b]
-unit_id = 2
-[device.b.point]
-n3 = { area = "holding", address = 0, type = "u32", order = "cdab", signal = { counter = { start = 4000000 } } }
-level = { area = "holding", address = 100, type = "f32", signal = { constant = 5.0, noise = 0.5, event = { add = 10.0, every = "7s", lasts = "3s", first = "2s" } } }
-flow = { area = "input", address = 100, type = "f32", signal = { load = { low = 10.0, high = 20.0 }, noise = 1.0 } }
-"""  # noqa: E501
 
-CONFIG = f"""
-[agent]
-site = "{SITE}"
-id = "{{id}}"
-[bus.line]
-serial = "{{line}}"
-baud = 115200
-timeout = "300ms"
-[device.a]
-bus = "line"
-unit_id = 1
-send = "samples"
-[device.a.point]
-n0 = {{ area = "holding", address = 0, type = "u32", poll = "100ms" }}
-n1 = {{ area = "holding", address = 2, type = "u32", poll = "100ms" }}
-n2 = {{ area = "input", address = 10, type = "u16", poll = "200ms" }}
-[device.b]
-bus = "line"
-unit_id = 2
-[device.b.point]
-n3 = {{ area = "holding", address = 0, type = "u32", order = "cdab", poll = "100ms", send = "samples" }}
-level = {{ area = "holding", address = 100, type = "f32", poll = "100ms", send = "samples" }}
-flow = {{ area = "input", address = 100, type = "f32", poll = "200ms" }}
-[alarm.high]
-point = "b.level"
-above = 10.0
-deadband = 1.0
-input = "raw"
-severity = "critical"
-[summary]
-window = "{WINDOW_S}s"
-[uplink]
-url = "{{url}}"
-[spool]
-path = "{{spool}}"
-commit = "{COMMIT_S}s"
-max_size = "4MiB"
-min_free = "1MiB"
-"""
-
-
-def wait(condition: Callable[[], Any], timeout_s: float = 30.0, what: str = "condition", every_s: float = 0.1) -> Any:
+def wait(
+    condition: Callable[[], Any], timeout_s: float = 30.0, what: str = "condition", every_s: float = 0.1
+) -> Any:
     """Until `condition` is true; its value. An agent that does not answer yet is not true."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
@@ -118,7 +62,6 @@ class Member:
 
     def __init__(
         self, name: str, folder: Path, broker: Broker, *, seed: int, spool: Path | None, shim: Shim | None,
-        options: str,
     ) -> None:  # fmt: skip
         self.name = name
         self.folder = folder
@@ -128,8 +71,8 @@ class Member:
         self.lives: list[Life] = []
         self.process: subprocess.Popen[bytes] | None = None
         self._broker = broker
-        self._options = options
-        self._started = 0
+        self._started = self._frozen = 0
+        self._still: tuple[tuple[int, int], ...] = ()
         script = folder / "line.toml"
         script.write_text(SCRIPT)
         devices = load_script(script, Setting(seed=seed)).devices
@@ -139,8 +82,8 @@ class Member:
 
     def connect_to(self, url: str) -> None:
         """Whom the next run sends to."""
-        text = CONFIG + self._options
-        places = {"id": self.name, "line": self.line.path, "url": url, "spool": str(self.spool)}
+        text = CONFIG.replace('id = "gateway"', f'id = "{self.name}"')
+        places = {"line": self.line.path, "url": url, "spool": str(self.spool)}
         for place, value in places.items():
             text = text.replace("{" + place + "}", value)
         (self.folder / "agent.toml").write_text(text)
@@ -184,11 +127,13 @@ class Member:
 
     def freeze(self) -> None:
         assert self.process is not None
+        self._frozen = time.time_ns()
         self.process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         assert self.process is not None
         self.process.send_signal(signal.SIGCONT)
+        self._still += ((self._frozen, time.time_ns()),)
 
     def _end(self, number: signal.Signals, end: End, ended: int = 0, slow_ns: int = 0) -> int:
         assert self.process is not None
@@ -196,7 +141,7 @@ class Member:
         self.process.send_signal(number)
         code = self.process.wait(30)
         self.process = None
-        self.lives.append(Life(self._started, ended, end, slow_ns))
+        self.lives.append(Life(self._started, ended, end, slow_ns, self._still))
         return code
 
     def _state(self) -> str:
@@ -214,7 +159,8 @@ class Member:
 
     @property
     def log(self) -> str:
-        return (self.folder / "agent.log").read_text()
+        path = self.folder / "agent.log"
+        return path.read_text() if path.exists() else ""
 
     def status(self) -> dict[str, Any]:
         return status.fetch(self.folder / "sock")
@@ -224,7 +170,9 @@ class Member:
         return "; ".join(text for text in self.status()["agent"]["problems"] if text.startswith("spool"))
 
     def counter(self, name: str) -> float:
-        return sum(v for key, v in _flat(self.status()["counters"]) if key == name or key.startswith(f"{name}{{"))
+        return sum(
+            v for key, v in _flat(self.status()["counters"]) if key == name or key.startswith(f"{name}{{")
+        )
 
     def is_up(self) -> bool:
         return {device["state"] for bus in self.status()["buses"] for device in bus["devices"]} == {"up"}
@@ -239,8 +187,15 @@ class Member:
         edges = event_edges(self.line.slave.devices, start, MonoNs(now), MonoNs(now + 10 * NS))
         return edges[0][0]
 
-    def entries(self) -> list[log.Entry]:
+    def entries(self) -> list[Entry]:
         return self.line.log.entries()
+
+    def polls_made(self) -> float:
+        """As a share of those planned."""
+        site = self.site
+        return account.polls_made(
+            site, account.truth_of(site.devices, self.entries(), Send.SAMPLES), self.lives
+        )
 
     def verdict(self, found: Ledger, promise: Promise = PROMISE) -> Verdict:
         """The receiver's account of this agent against the simulator's."""
@@ -289,11 +244,9 @@ class Fleet:
         self._process: subprocess.Popen[bytes] | None = None
 
     def add(
-        self, name: str, *, seed: int = 1, spool: Path | None = None, shim: Shim | None = None, options: str = ""
+        self, name: str, *, seed: int = 1, spool: Path | None = None, shim: Shim | None = None
     ) -> Member:  # fmt: skip
-        member = Member(
-            name, self.folder / name, self.broker, seed=seed, spool=spool, shim=shim, options=options
-        )
+        member = Member(name, self.folder / name, self.broker, seed=seed, spool=spool, shim=shim)
         self.members[name] = member
         return member
 
@@ -320,7 +273,15 @@ class Fleet:
         log_path = self.folder / "receiver.log"
         with (self.folder / "receiver.out").open("ab") as out, log_path.open("ab") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "edge_agent", "receive", "--url", self.broker.url, *self._receiver.arguments],
+                [
+                    sys.executable,
+                    "-m",
+                    "edge_agent",
+                    "receive",
+                    "--url",
+                    self.broker.url,
+                    *self._receiver.arguments,
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=errors,

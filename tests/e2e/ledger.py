@@ -167,7 +167,7 @@ def of_sqlite(path: Path, agent: str) -> Ledger:
             ],
             gaps=[
                 Gap(r["gap_epoch"], r["stream"], r["t0"], r["t1"], r["reason"], r["count"])
-                for r in rows("select * from gap where agent = ? and from_seq is not null and to_seq is not null")
+                for r in rows("select * from gap where agent = ? and to_seq is not null")
             ],
             starts=[Start(r["epoch"], r["t"]) for r in starts],
         )  # fmt: skip
@@ -206,8 +206,12 @@ def _holes(rows: Any, starts: list[sqlite3.Row]) -> Iterator[str]:
     for start in starts:
         for stream, last in json.loads(start["last"] or "{}").items():
             ends[start["previous"], stream] = last
-    for r in rows("select gap_epoch, stream, from_seq, to_seq from gap where agent = ? and to_seq is not null"):
-        accounted.setdefault((r["gap_epoch"], r["stream"]), set()).update(range(r["from_seq"], r["to_seq"] + 1))
+    for r in rows(
+        "select gap_epoch, stream, from_seq, to_seq from gap where agent = ? and to_seq is not null"
+    ):
+        accounted.setdefault((r["gap_epoch"], r["stream"]), set()).update(
+            range(r["from_seq"], r["to_seq"] + 1)
+        )
     for (epoch, stream), end in sorted(ends.items()):
         holes = sorted(set(range(1, end + 1)) - accounted.get((epoch, stream), set()))
         if holes:

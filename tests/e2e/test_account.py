@@ -6,13 +6,14 @@ import json
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
 from edge_agent.model import NS
 from tests.e2e import account
 from tests.e2e.account import End, Life, Promise
-from tests.e2e.ledger import Change, Gap, Ledger, Start, Value, Window, of_objects, of_sqlite
+from tests.e2e.ledger import Change, Gap, Key, Ledger, Start, Value, Window, of_objects, of_sqlite
 
 T0 = 1_700_000_000 * NS
 POLL = NS // 10
@@ -27,8 +28,10 @@ class World:
 
     ends: tuple[End, ...] = (End.KILLED, End.CUT, End.STOPPED)
     lives: list[Life] = field(default_factory=list)
-    samples: dict = field(default_factory=lambda: {N: []})
-    summaries: dict = field(default_factory=lambda: {FLOW: []})
+    samples: dict[Key, list[tuple[int, Any]]] = field(default_factory=lambda: {N: []})
+    summaries: dict[Key, list[tuple[int, Any]]] = field(default_factory=lambda: {FLOW: []})
+    pending: list[Gap] = field(default_factory=list)
+    """What the next START declares."""
     ledger: Ledger = field(default_factory=Ledger)
 
     def __post_init__(self) -> None:
@@ -54,9 +57,7 @@ class World:
                 self.ledger.values.append(Value(N, t + NS // 1000, count, "good"))
         for t0 in range(begin // NS * NS, (over if end is End.STOPPED else whole), NS):
             inside = [value for t, value in self.summaries[FLOW] if max(t0, begin) <= t < t0 + NS]
-            self.ledger.windows.append(
-                Window(FLOW, t0, t0 + NS, len(inside), 0, 0, min(inside), max(inside))
-            )
+            self.ledger.windows.append(Window(FLOW, t0, t0 + NS, len(inside), 0, 0, min(inside), max(inside)))
         self.pending = [
             Gap(f"epoch{number}", "sample", certain, None, "interrupted", None),
             Gap(f"epoch{number}", "summary", whole, None, "interrupted", None),
@@ -174,7 +175,7 @@ def test_a_planted_fault_is_found(plant, where: str) -> None:
 
 
 def test_values_beyond_what_was_durable_are_neither_doubled_nor_foreign() -> None:
-    """They were published before the power went: the receiver keeps them, the gap is declared all the same."""
+    """They were published before the power went: the receiver keeps them, the gap is declared anyway."""
     world = World()
     t, value = next((t, value) for t, value in world.samples[N] if t > T0 + 18 * NS - COMMIT)
     world.ledger.values.append(Value(N, t, value, "good"))
@@ -189,6 +190,15 @@ def test_what_the_agent_called_bad_is_excused_once() -> None:
     world.ledger.values.append(Value(N, lost[0].t, None, "no_reply"))
     verdict = world.judge()
     assert verdict.excused == 1 and len(verdict.lost) == 1
+
+
+def test_a_reply_that_came_while_the_agent_stood_still_is_found_bad_afterwards() -> None:
+    world = World()
+    gone = world.ledger.values.pop(20)
+    world.ledger.values.append(Value(N, gone.t + 3 * NS, None, "no_reply"))
+    assert len(world.judge().lost) == 1
+    world.lives[0] = replace(world.lives[0], still=((gone.t, gone.t + 3 * NS - NS // 100),))
+    assert world.judge().faults() == []
 
 
 def test_what_a_gap_record_declares_is_not_missing() -> None:
@@ -216,11 +226,13 @@ def test_a_life_too_short_to_leave_anything_lies_in_the_pause_of_the_one_before(
         ([(1, True), (3, False), (4, False)], 1),
         ([(1, True)], 1),
         ([(0, True), (4, False)], 1),
+        # Over before the next poll: what is true a moment later does not make it wrong.
+        ([(3.95, True), (4, False)], 0),
     ],
 )
 def test_alarms_are_held_against_the_truth(told, faults: int) -> None:
     truth = [(T0 + NS, True), (T0 + 4 * NS, False)]
-    changes = [Change("high", T0 + at * NS, active) for at, active in told]
+    changes = [Change("high", T0 + round(at * NS), active) for at, active in told]
     assert len(account.alarm_faults(truth, changes, "high")) == faults
 
 
@@ -245,16 +257,17 @@ OBJECTS = [
 DATABASE = """
 create table record(site, agent, epoch, stream, seq, kind, t0, backlog, received);
 create table sample(site, agent, device, point, t, value, text, quality, epoch, seq, row);
-create table summary(site, agent, device, point, t0, t1, count, bad, missing, min, max, mean, std, first, last,
-                     quality, epoch, seq, row);
+create table summary(site, agent, device, point, t0, t1, count, bad, missing, min, max, mean, std, first,
+                     last, quality, epoch, seq, row);
 create table alarm(site, agent, name, device, point, t, state, value, severity, repeated, epoch, seq);
 create table gap(site, agent, stream, gap_epoch, from_seq, to_seq, count, reason, t0, t1, epoch, seq);
 create table start(site, agent, epoch, t, previous, clean, certain_until, certain, last);
 insert into sample values ('s', 'x', 'a', 'n', 21500000000, 7, null, 'good', '02', 2, 0),
                           ('s', 'y', 'a', 'n', 21500000000, 8, null, 'good', '03', 2, 0);
-insert into summary values ('s', 'x', 'b', 'flow', 20000000000, 21000000000, 5, 1, 2, 1.0, 2.0, 1.5, 0.5, 1.0,
-                            2.0, 'good', '02', 1, 0);
-insert into alarm values ('s', 'x', 'high', 'b', 'level', 22000000000, 'active', 11.0, 'critical', 0, '02', 1);
+insert into summary values ('s', 'x', 'b', 'flow', 20000000000, 21000000000, 5, 1, 2, 1.0, 2.0, 1.5, 0.5,
+                            1.0, 2.0, 'good', '02', 1, 0);
+insert into alarm values ('s', 'x', 'high', 'b', 'level', 22000000000, 'active', 11.0, 'critical', 0, '02',
+                          1);
 insert into gap values ('s', 'x', 'sample', '01', 3, 5, 3, 'corrupt', 1000000000, 2000000000, '02', 2);
 """
 
