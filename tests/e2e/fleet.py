@@ -34,7 +34,7 @@ from edge_agent.simulator.truth import event_edges
 from tests.contract.broker import Broker
 from tests.e2e import account, ledger
 from tests.e2e.account import End, Life, Promise, Verdict
-from tests.e2e.ledger import Ledger, Object
+from tests.e2e.ledger import Ledger
 from tests.e2e.oracle import alarm_truth
 from tests.e2e.plant import COMMIT_S, CONFIG, SCRIPT, WINDOW_S
 from tests.rigs.shim import Shim
@@ -226,11 +226,25 @@ class JsonReceiver:
         return self._out.stat().st_size
 
     def ledger(self, agent: str) -> Ledger:
-        return ledger.of_objects(self.objects(), agent)
-
-    def objects(self) -> list[Object]:
         lines = self._out.read_text().splitlines(keepends=True)
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        return ledger.of_objects((json.loads(line) for line in lines if line.endswith("\n")), agent)
+
+
+class SqliteReceiver:
+    """`edge-agent receive --to sqlite:FILE`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._database = folder / "received.sqlite"
+        self.arguments = ("--to", f"sqlite:{self._database}")
+
+    def size(self) -> int:
+        return ledger.count(self._database)
+
+    def ledger(self, agent: str) -> Ledger:
+        return ledger.of_sqlite(self._database, agent)
+
+
+RECEIVER: type[JsonReceiver] | type[SqliteReceiver] = JsonReceiver
 
 
 class Fleet:
@@ -240,7 +254,7 @@ class Fleet:
         self.folder = folder
         self.broker = Broker(folder, persistent=True)
         self.members: dict[str, Member] = {}
-        self._receiver = JsonReceiver(folder)
+        self._receiver = RECEIVER(folder)
         self._process: subprocess.Popen[bytes] | None = None
 
     def add(

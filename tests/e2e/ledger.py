@@ -177,6 +177,14 @@ def of_sqlite(path: Path, agent: str) -> Ledger:
     return ledger
 
 
+def count(path: Path) -> int:
+    """Records in a database; it may not be there yet."""
+    if not path.exists():
+        return 0
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        return int(database.execute("select count(*) from record").fetchone()[0])
+
+
 def _value(row: sqlite3.Row) -> Any:
     return row["text"] if row["value"] is None else row["value"]
 
