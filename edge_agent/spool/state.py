@@ -94,6 +94,11 @@ class StreamState:
         first, last = self.bounds(place)
         return first, min(last, self.base + self.held[0].seq - 1) if self.held else last
 
+    def sendable(self) -> int:
+        """The last seq that may be sent: some records must be durable before anybody can have them."""
+        withheld = (record.seq for record in self.held if record.durable_first)
+        return next(withheld, self.tail - self.base) - 1
+
     def reapable(self) -> bool:
         """Whether the oldest segment is acknowledged as a whole and not the newest, which stays: it
         tells the next run how far this one came."""
