@@ -9,6 +9,7 @@ Pure. `take_up` says which windows go on and which can only be closed; nothing i
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -142,9 +143,9 @@ def take_up(
 def _put_back(tables: Tables, point: int, row: OpenWindow) -> None:
     """Let the window of `point` go on with what `row` collected."""
     at = point * ROW
-    counted = (row.count, row.bad, row.missing, row.worst)
+    counted: list[ctypes.c_int64 | int] = [row.count, row.bad, row.missing, row.worst]
     tables.state_i[at + layout.COUNT : at + layout.WORST + 1] = counted
-    numbers = (row.min, row.max, row.mean, row.m2, row.first, row.last)
+    numbers: list[ctypes.c_double | float] = [row.min, row.max, row.mean, row.m2, row.first, row.last]
     tables.state_f[at + layout.MIN : at + layout.LAST + 1] = numbers
 
 

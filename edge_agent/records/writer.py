@@ -75,6 +75,7 @@ class RecordWriter:
         self._clock: Stamp | None = None
         self._durable_first = site.keeps_windows
         """Whether a checkpoint may hold the windows that summaries end."""
+        self._dict_hash = b""
         self._use(site)
         self._pending: list[Sample] = []
         self._pending_bytes = 0
@@ -119,7 +120,7 @@ class RecordWriter:
             self._until[SUMMARY] = min(now.wall_ns, found.snapshot.t0_ns)
         if SAMPLE in self._used:
             opened.append(self._samples_record([], now, now.wall_ns))
-        if SUMMARY in self._used:
+        if SUMMARY in self._used or found is not None:
             opened.append(self._summaries_record([], now))
         return [*opened]
 

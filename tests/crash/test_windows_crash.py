@@ -102,7 +102,7 @@ def operations(definition: Site) -> int:
     return gateway.files.operations
 
 
-@pytest.mark.parametrize(("definition", "step"), [(ONE, 2), (MANY, 23)])
+@pytest.mark.parametrize(("definition", "step"), [(ONE, 3), (MANY, 41)])
 def test_power_cut_at_every_kth_operation(definition: Site, step: int) -> None:
     total = operations(definition)
     assert total > 300
@@ -117,7 +117,7 @@ def test_power_cut_at_every_kth_operation(definition: Site, step: int) -> None:
 
 
 def test_a_kill_at_every_kth_operation() -> None:
-    for cut_at in range(1, operations(ONE) + 1, 3):
+    for cut_at in range(1, operations(ONE) + 1, 5):
         gateway = Gateway(ONE, FakeFiles(seed=cut_at))
         gateway.files.cut_at = cut_at
         with pytest.raises(PowerCut):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
-from edge_agent.model import NS, Site
+from edge_agent.model import NS, Send, Site
 from edge_agent.records.decode import SummaryRow
 from tests.unit.daemon.lives import HOUR, Gateway
 from tests.unit.process.sites import point, site
@@ -184,9 +183,19 @@ def test_a_clock_that_went_wrong_ends_the_window_and_sends_what_it_has(wall_ns: 
     assert same[1].first == 301
 
 
-def test_a_site_without_windows_stores_none():
-    from edge_agent.model import Send
+def test_windows_of_points_that_all_send_samples_now_are_sent_once():
+    gateway = Gateway(TWO)
+    gateway.start()
+    gateway.poll_for(100)
+    gateway.stop()
+    gateway.site = site([replace(one, send=Send.SAMPLES) for one in TWO.points], window_ns=HOUR)
+    for _ in range(3):
+        gateway.start()
+        gateway.kill()
+    assert [row.count for row in rows(gateway)] == [100, 100]
 
+
+def test_a_site_without_windows_stores_none():
     samples: Site = site([point("p", send=Send.SAMPLES)], window_ns=HOUR)
     gateway = Gateway(samples)
     gateway.start()
@@ -198,8 +207,6 @@ def test_a_site_without_windows_stores_none():
 def test_a_stop_that_comes_before_anything_was_read_is_none_the_worse():
     gateway = Gateway(TWO)
     gateway.start()
-    stop = threading.Event()
-    stop.set()
     gateway.stop()
     gateway.start()
     gateway.poll_for(5)
