@@ -170,7 +170,11 @@ ALARM = Table(
 
 SUMMARY = Table(
     "summary",
-    {"window": Key(duration("1s", "1d"), "60s"), "send": Key(enumerated(Send), "summary")},
+    {
+        "window": Key(duration("1s", "1d"), "60s"),
+        "checkpoint": Key(duration("1s", "1d"), "60s"),
+        "send": Key(enumerated(Send), "summary"),
+    },
     WRITE_HINTS,
 )
 

@@ -58,6 +58,7 @@ def read(
             devices=tuple(devices),
             alarms=_present(given["alarm"]),
             window_ns=summary.get("window") or NS,
+            checkpoint_ns=summary.get("checkpoint") or NS,
             send=summary.get("send") or Send.SUMMARY,
             uplink=given["uplink"] or UplinkDef(url=""),
             spool=given["spool"] or SpoolDef(),

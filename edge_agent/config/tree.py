@@ -149,6 +149,7 @@ class Config:
     devices: tuple[DeviceConfig, ...]
     alarms: tuple[AlarmConfig, ...]
     window_ns: int
+    checkpoint_ns: int
     send: Send
     uplink: UplinkDef
     spool: SpoolDef

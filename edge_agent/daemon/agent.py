@@ -26,6 +26,7 @@ from edge_agent.counters import Counters
 from edge_agent.daemon import systemd
 from edge_agent.daemon.chronicle import Chronicle, Look
 from edge_agent.daemon.desk import Desk
+from edge_agent.daemon.heritage import Heritage, Store
 from edge_agent.daemon.intake import Intake
 from edge_agent.daemon.pipeline import Pipeline
 from edge_agent.daemon.snapshot import Snapshots, Sources
@@ -158,6 +159,18 @@ class Agent:
             settled=self._settled,
             clock=self._clock,
             flush_ns=self._site.spool.commit_ns,
+            heritage=Heritage(self._site, self._checkpoints(), self._counters),
+        )
+
+    def _checkpoints(self) -> Store:
+        spool = self._spool
+        return Store(
+            keep=self._keep_windows,
+            keep_now=spool.keep_windows,
+            works=lambda: spool.keeps_windows,
+            found=spool.windows,
+            damaged=spool.windows_damaged,
+            births={birth.dict_hash for birth in spool.births()},
         )
 
     def _make_spool_writer(self) -> SpoolWriter:
@@ -172,6 +185,9 @@ class Agent:
 
     def _store(self, items: Sequence[Item]) -> None:
         self._spool_writer.put(items)
+
+    def _keep_windows(self, checkpoint: bytes) -> None:
+        self._spool_writer.keep_windows(checkpoint)
 
     def _settled(self) -> MonoNs:
         return min((bus.settled() for bus in self._buses), default=self._clock.mono_ns())

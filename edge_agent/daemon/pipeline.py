@@ -15,6 +15,7 @@ from threading import Event
 from typing import TypeVar
 
 from edge_agent.clock import Clock
+from edge_agent.daemon.heritage import Heritage
 from edge_agent.daemon.intake import Intake
 from edge_agent.heartbeat import Heartbeat
 from edge_agent.model import NS, MonoNs, WallNs
@@ -42,6 +43,7 @@ class Pipeline:
         settled: Callable[[], MonoNs],
         clock: Clock,
         flush_ns: int,
+        heritage: Heritage | None = None,
     ) -> None:
         self.stage = stage
         self.heartbeat = Heartbeat("pipeline", clock)
@@ -53,6 +55,7 @@ class Pipeline:
         self._clock = clock
         self._flush_ns = flush_ns
         self._flush_at = clock.mono_ns()
+        self._heritage = heritage
         self._losses: deque[Loss] = deque()
         self._audits: deque[Audit] = deque()
 
@@ -65,8 +68,13 @@ class Pipeline:
         self._audits.append(audit)
 
     def open(self, previous: Recovery) -> None:
-        """The first records of the epoch; before the first event, by the thread that starts us."""
-        self._submit(self._writer.start(self._now(), previous))
+        """The first records of the epoch; before the first event, by the thread that starts us. Windows
+        that the run before left open go on or are closed."""
+        now = self._now()
+        if self._heritage is not None:
+            self._submit(self._heritage.open(self.stage, self._writer, previous, now))
+        else:
+            self._submit(self._writer.start(now, previous))
 
     def run(self, stop: Event) -> None:
         """Until `stop`; what is in the queue then is still judged, recorded and closed."""
@@ -112,10 +120,14 @@ class Pipeline:
         items = [*self._accounts(now), *self._writer.flush(now, _wall_at(settled, now))]
         if items:
             self._submit(items)
+        if self._heritage is not None:
+            self._heritage.keep(self.stage, self._writer, now, _wall_at(settled, now))
 
     def _close(self) -> None:
+        """The open windows are closed too, unless they outlive this run."""
         now = self._now()
-        self._record(self.stage.close(now.mono_ns, now.wall_ns), now)
+        if self._heritage is None or not self._heritage.leave(self.stage, self._writer, now):
+            self._record(self.stage.close(now.mono_ns, now.wall_ns), now)
         self._submit([*self._accounts(now), *self._writer.stop(now, "stopped", now.wall_ns)])
 
     def _accounts(self, now: Stamp) -> list[Item]:

@@ -289,6 +289,14 @@ class Site:
     """The file it came from, for messages."""
     config_hash: str = ""
     """SHA-256 (hex) of the file's bytes."""
+    checkpoint_ns: int = 60 * NS
+    """How often open windows are stored, where they are longer than this."""
+
+    @property
+    def keeps_windows(self) -> bool:
+        """Whether open windows outlive their run."""
+        has_windows = any(point.send is Send.SUMMARY for point in self.points)
+        return has_windows and self.window_ns > self.checkpoint_ns
 
     @property
     def devices(self) -> tuple[DeviceDef, ...]:

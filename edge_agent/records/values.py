@@ -108,12 +108,16 @@ class EncodedRecord:
     data: bytes
     declares: Loss | None = None
     """For a GAP: the loss it declares, settled once this record is durable."""
+    durable_first: bool = False
+    """Not sent before it is durable: it ends a window that a checkpoint still holds, and a run that finds
+    the checkpoint without this record sends the window again."""
 
     @property
     def urgent(self) -> bool:
-        """Synced at once: alarms, what was done by order, the ends of an epoch, and what a dictionary
-        hash refers to."""
-        return self.stream in (ALARM, AUDIT) or self.kind in (Kind.START, Kind.BIRTH, Kind.STOP)
+        """Synced at once: alarms, what was done by order, the ends of an epoch, what a dictionary hash
+        refers to, and what may not be sent before."""
+        ends = self.kind in (Kind.START, Kind.BIRTH, Kind.STOP)
+        return self.stream in (ALARM, AUDIT) or ends or self.durable_first
 
 
 @dataclass(frozen=True, slots=True)

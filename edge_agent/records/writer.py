@@ -19,9 +19,11 @@ from collections.abc import Iterable, Sequence
 import edge_agent
 from edge_agent.counters import Counters, declare
 from edge_agent.model import MonoNs, Send, Site, WallNs
+from edge_agent.process.openwindows import TakenUp
 from edge_agent.process.results import AlarmTransition, Result, Sample, Summary
 from edge_agent.records import codec, dictionary, events
 from edge_agent.records.bodies import Alarm, Samples, Summaries
+from edge_agent.records.checkpoint import Checkpoint
 from edge_agent.records.codec import KnownBody
 from edge_agent.records.envelope import MAX_INT, MAX_OVERHEAD, Envelope
 from edge_agent.records.pack import MAX_RECORD_BYTES
@@ -73,6 +75,9 @@ class RecordWriter:
         self._seq = dict.fromkeys(STREAMS, 0)
         self._until: dict[str, WallNs] = dict.fromkeys(STREAMS, WallNs(0))
         self._clock: Stamp | None = None
+        self._durable_first = site.keeps_windows
+        """Whether a checkpoint may hold the windows that summaries end."""
+        self._dict_hash = b""
         self._use(site)
         self._pending: list[Sample] = []
         self._pending_bytes = 0
@@ -82,11 +87,24 @@ class RecordWriter:
         """The dictionary that records refer to from now on."""
         return self._dict_hash
 
+    @property
+    def summaries(self) -> int:
+        """Records made of the stream `summary` so far."""
+        return self._seq[SUMMARY]
+
     # --- the life of an epoch -------------------------------------------------------------------
 
-    def start(self, now: Stamp, previous: Recovery) -> list[Item]:
+    def start(
+        self, now: Stamp, previous: Recovery, found: Checkpoint | None = None, *, complete: bool = True
+    ) -> list[Item]:
         """START, BIRTH, and an empty record of each stream of measurements in use: its `until` is where
-        observation begins, so that a run that ends before its first data is accounted for."""
+        observation begins, so that a run that ends before its first data is accounted for.
+
+        `found`: windows of the run before that this one takes up. What they hold is not lost (`complete`:
+        nothing of it), and not recorded yet either, so the summaries' `until` begins where they do.
+        """
+        if found is not None and complete:
+            previous = _certain_with(previous, found.snapshot.until_ns)
         start = events.Start(
             site=self._site.site,
             agent=self._site.agent,
@@ -99,9 +117,12 @@ class RecordWriter:
         opened = [self._emit(EVENT, Kind.START, now, start), *self._births(now)]
         for stream in self._used:
             self._until[stream] = now.wall_ns
+        if found is not None:
+            self._durable_first = True
+            self._until[SUMMARY] = min(now.wall_ns, found.snapshot.t0_ns)
         if SAMPLE in self._used:
             opened.append(self._samples_record([], now, now.wall_ns))
-        if SUMMARY in self._used:
+        if SUMMARY in self._used or found is not None:
             opened.append(self._summaries_record([], now))
         return [*opened]
 
@@ -117,6 +138,23 @@ class RecordWriter:
         items = self.flush(now, observed_until)
         last = {stream: seq for stream, seq in self._seq.items() if stream != EVENT}
         return [*items, self._emit(EVENT, Kind.STOP, now, events.Stop(reason=reason, last=last))]
+
+    # --- windows that outlive a run -------------------------------------------------------------
+
+    def ended(self, taken: TakenUp, found: Checkpoint, now: Stamp) -> list[Item]:
+        """The windows of the run before that do not go on; those of points that are defined otherwise now
+        under the dictionary they were collected by."""
+        until = WallNs(min(now.wall_ns, found.snapshot.t0_ns)) if taken.going_on else now.wall_ns
+        then = dataclasses.replace(now, synced=found.synced)
+        records: list[Item] = []
+        if taken.foreign:
+            mine, self._dict_hash = self._dict_hash, found.dict_hash
+            between = self._until[SUMMARY] if taken.ended else until
+            records += self._window([*taken.foreign], then, between)
+            self._dict_hash = mine
+        if taken.ended:
+            records += self._window([*taken.ended], then, until)
+        return records
 
     # --- results --------------------------------------------------------------------------------
 
@@ -220,7 +258,7 @@ class RecordWriter:
         )
         return self._emit(SAMPLE, Kind.SAMPLES, t0, body, until_ns=until)
 
-    def _window(self, rows: list[Summary], now: Stamp) -> list[EncodedRecord]:
+    def _window(self, rows: list[Summary], now: Stamp, until: WallNs | None = None) -> list[EncodedRecord]:
         """The points of one window, as many records as they need."""
         start = rows[0].t0_ns
         # The monotonic time of the window's beginning by today's relation of the two clocks.
@@ -230,7 +268,7 @@ class RecordWriter:
         for part in parts:
             if part is parts[-1]:
                 # A window that was ended early keeps its aligned end, but nobody observed up to there.
-                self._until[SUMMARY] = min(rows[0].t1_ns, now.wall_ns)
+                self._until[SUMMARY] = min(rows[0].t1_ns, now.wall_ns) if until is None else until
             records.append(self._summaries_record(part, t0))
         return records
 
@@ -305,7 +343,14 @@ class RecordWriter:
             until_ns=until_ns,
             data=data,
             declares=declares,
+            durable_first=stream == SUMMARY and self._durable_first,
         )
+
+
+def _certain_with(previous: Recovery, until: WallNs) -> Recovery:
+    """`previous`, where the next run has all that the summaries observed up to `until`."""
+    certain = previous.certain | {SUMMARY: until}
+    return dataclasses.replace(previous, certain=certain, certain_until=min(certain.values()))
 
 
 def _float(value: float | None) -> float | None:

@@ -19,6 +19,7 @@ from edge_agent.records.values import STREAMS, EncodedRecord, Item, Kind, Loss, 
 from edge_agent.spool import hints, recovery, space
 from edge_agent.spool import segment as seg
 from edge_agent.spool.births import Birth, Births
+from edge_agent.spool.checkpoints import Checkpoints
 from edge_agent.spool.files import Files, OsFiles
 from edge_agent.spool.guard import Guard
 from edge_agent.spool.house import MEASUREMENTS, House, Parts
@@ -92,6 +93,12 @@ class Spool:
             with contextlib.suppress(OSError):
                 self._pool.clear()
         self.recovery: Recovery = self._recover(counters)
+        self._sync_found()
+        self._checkpoints = Checkpoints(self._files, path)
+        self.windows = self._checkpoints.load()
+        """The checkpoint of the run before this one; None where there is no whole one."""
+        self.windows_damaged = self._checkpoints.damaged
+        self._kept = True
 
     # --- writer thread ----------------------------------------------------------------------------
 
@@ -161,6 +168,17 @@ class Spool:
         self._save_cursors(sync=True)
         return counts
 
+    def keep_windows(self, checkpoint: bytes) -> None:
+        """Store the open windows; what was recorded before them must be durable already."""
+        self._kept = False
+        if self._keeper.down:
+            return
+        try:
+            self._checkpoints.store(checkpoint)
+            self._kept = True
+        except OSError as error:
+            self._trouble.failed("checkpoint", error)
+
     def close(self, now: MonoNs) -> None:
         """Commit, make the cursors durable, let go of the lock."""
         self.commit(now)
@@ -204,9 +222,13 @@ class Spool:
         return self._logs[stream].tail
 
     def last_seq(self, stream: str) -> int:
-        """The last seq of this epoch, 0 for none."""
+        """The last seq of this epoch that may be sent, 0 for none. Without a disk nothing is durable, and
+        everything may."""
         log = self._logs[stream]
-        return log.tail - 1 - log.base
+        if self._keeper.down:
+            return log.tail - 1 - log.base
+        with self._lock:
+            return log.sendable()
 
     def ack(self, stream: str, positions: Iterable[int]) -> None:
         """These will not be asked for again; unknown or acknowledged ones are no error."""
@@ -236,6 +258,11 @@ class Spool:
         return self._births.list()
 
     # --- any thread -------------------------------------------------------------------------------
+
+    @property
+    def keeps_windows(self) -> bool:
+        """Whether open windows can be stored, by the last attempt."""
+        return self._kept and not self._keeper.down
 
     def stats(self) -> Stats:
         with self._lock:
@@ -287,6 +314,22 @@ class Spool:
         except OSError as error:
             self._trouble.failed("open", error)
         return recovery.recover(found)
+
+    def _sync_found(self) -> None:
+        """Make durable what a killed run had only handed to the system: this run's START calls it stored,
+        and a power cut must not take it after that."""
+        for log in self._logs.values():
+            if self._keeper.down or not log.segments or log.segments[-1].gone:
+                continue
+            try:
+                fd = self._files.open_slots(log.segments[-1].path)
+                try:
+                    self._files.sync(fd)
+                finally:
+                    self._files.close(fd)
+                self._files.sync_dir(log.folder)
+            except OSError as error:
+                self._trouble.failed("sync", error)
 
     def _find(self, stream: str) -> Found:
         folder, quarantine = self._path / stream, self._path / "quarantine"

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from edge_agent.model import WallNs
 from edge_agent.records.values import ALARM, AUDIT, EVENT, SAMPLE, STREAMS, SUMMARY, Kind, Recovery
+from edge_agent.spool import checkpoints
 from edge_agent.spool import segment as seg
 from edge_agent.spool.files import Files, Node
 from edge_agent.spool.segment import HEADER_BYTES, Scan
@@ -149,7 +150,7 @@ def clear_way(files: Files, root: Path, quarantine: Path) -> int:
     """Set aside what stands where a file or folder of the spool belongs and is none; how many. Nothing
     of a spool in use is ever that, so this needs no lock."""
     wanted = {**dict.fromkeys((*STREAMS, "births", "free"), Node.FOLDER),
-              **dict.fromkeys(("lock", "cursors", "losses"), Node.FILE)}  # fmt: skip
+              **dict.fromkeys(("lock", "cursors", "losses", *checkpoints.NAMES), Node.FILE)}  # fmt: skip
     moved = 0
     for name, node in wanted.items():
         with contextlib.suppress(OSError):

@@ -126,6 +126,11 @@ class StreamState:
         self.acks.forget_below(self.first)
         self.lost.forget_below(self.first)
 
+    def sendable(self) -> int:
+        """The last seq that may be sent: some records must be durable before anybody can have them."""
+        withheld = (record.seq for record in self.held if record.durable_first)
+        return next(withheld, self.tail - self.base) - 1
+
     def reapable(self) -> bool:
         """Whether there is a segment that is only kept."""
         return len(self.segments) > 1 and self.acks.covers(*self.bounds(0))

@@ -63,6 +63,8 @@ class SpoolWriter:
         self._queue: deque[Item] = deque()
         self._queue_bytes = 0
         self._losses: list[Loss] = []
+        self._windows: bytes | None = None
+        """The newest checkpoint; everything in front of it in the queue belongs before it."""
         self._ready = threading.Condition()
         self._orders: deque[Order] = deque()
         self._commit_at = self._expire_at = clock.mono_ns()
@@ -92,6 +94,12 @@ class SpoolWriter:
             self._orders.append(Order(tuple(streams), answer))
             self._ready.notify()
 
+    def keep_windows(self, checkpoint: bytes) -> None:
+        """Store the open windows with the next commit. An older checkpoint that still waits is forgotten:
+        nothing is lost with it."""
+        with self._ready:
+            self._windows = checkpoint
+
     def wake(self) -> None:
         """Let `run` look at its stop event now."""
         with self._ready:
@@ -104,13 +112,12 @@ class SpoolWriter:
             self.heartbeat.turn()
             self._wait(stop)
             self.turn(self._clock.mono_ns())
-        self.turn(self._clock.mono_ns())
-        with self.heartbeat.call("fdatasync", SYNC_BOUND_NS):
-            self._spool.commit(self._clock.mono_ns())
+        self._commit_at = self._clock.mono_ns()
+        self.turn(self._commit_at)
 
     def turn(self, now: MonoNs) -> None:
         """One round: append what is queued, wake the uplink, sync what is due, pass losses on."""
-        items, losses = self._take()
+        items, losses, windows = self._take(now >= self._commit_at)
         self._spool.note_losses(losses)
         if items:
             self._spool.append(items)
@@ -120,9 +127,13 @@ class SpoolWriter:
             self._commit_at = MonoNs(now + self._commit_ns)
             with self.heartbeat.call("fdatasync", SYNC_BOUND_NS):
                 self._spool.commit(now)
+                if windows is not None:
+                    self._spool.keep_windows(windows)
         elif urgent := {item.stream for item in items if isinstance(item, EncodedRecord) and item.urgent}:
             with self.heartbeat.call("fdatasync", SYNC_BOUND_NS):
                 self._spool.commit(now, tuple(urgent))
+        if any(isinstance(item, EncodedRecord) and item.durable_first for item in items):
+            self._on_new()
         self._expire(now)
         if lost := self._spool.take_losses():
             self._on_losses(lost)
@@ -148,12 +159,15 @@ class SpoolWriter:
             if not self._queue and not self._orders and left > 0 and not stop.is_set():
                 self._ready.wait(left / NS)
 
-    def _take(self) -> tuple[list[Item], list[Loss]]:
+    def _take(self, commits: bool) -> tuple[list[Item], list[Loss], bytes | None]:
         with self._ready:
             items, losses = list(self._queue), self._losses
             self._queue.clear()
             self._queue_bytes, self._losses = 0, []
-            return items, losses
+            windows = None
+            if commits:
+                windows, self._windows = self._windows, None
+            return items, losses, windows
 
     def _give_way(self) -> None:
         """Drop the oldest of the lowest class until the queue fits."""
