@@ -178,6 +178,8 @@ SUMMARY = Table(
     WRITE_HINTS,
 )
 
+SAMPLES = Table("samples", {"batch": Key(duration("10ms", "10m"))}, WRITE_HINTS)
+
 UPLINK = Table(
     "uplink",
     {

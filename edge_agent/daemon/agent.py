@@ -84,7 +84,7 @@ class Agent:
         self._epoch = secrets.token_bytes(EPOCH_BYTES)
         limits = Limits.of(site.spool)
         self._spool = Spool(Path(site.spool.path), self._epoch, limits=limits, counters=self._counters)
-        functions = self._kernels()
+        self._functions = functions = self._kernels()
         now = clock.mono_ns(), clock.wall_ns()
         self._stage = Stage.build(site, FIRST_GENERATION, functions, *now, counters=self._counters)
         # As plain Python the compiled loop would only be slower than the bus's own.
@@ -149,7 +149,9 @@ class Agent:
         log.info("%s: %s %s; %s", who, what, result, detail)
 
     def _make_pipeline(self) -> Pipeline:
-        writer = RecordWriter(self._site, self._epoch, boot_id=boot_id(), counters=self._counters)
+        writer = RecordWriter(
+            self._site, self._epoch, boot_id=boot_id(), counters=self._counters, by=self._functions
+        )
         return Pipeline(
             stage=self._stage,
             writer=writer,

@@ -133,6 +133,8 @@ class PointDef:
     group: str = ""
     """Points of one group of a device come from one request."""
     filters: tuple[Filter, ...] = ()
+    resolution: float = 0.0
+    """Filtered samples are rounded to multiples of it; 0: they are not rounded."""
     send: Send = Send.SUMMARY
 
     @property
@@ -285,6 +287,8 @@ class Site:
     window_ns: int
     uplink: UplinkDef
     spool: SpoolDef
+    batch_ns: int = 0
+    """How long samples are collected before their record is made; 0: for one commit interval."""
     source: str = ""
     """The file it came from, for messages."""
     config_hash: str = ""

@@ -30,6 +30,8 @@ class Kind(IntEnum):
     GAP = 6
     CLOCK_SET = 7
     STOP = 8
+    SAMPLE_COLUMNS = 9
+    SUMMARY_COLUMNS = 10
     AUDIT = 11
 
 
