@@ -150,6 +150,7 @@ class Config:
     devices: tuple[DeviceConfig, ...]
     alarms: tuple[AlarmConfig, ...]
     window_ns: int
+    checkpoint_ns: int
     send: Send
     batch_ns: int
     uplink: UplinkDef

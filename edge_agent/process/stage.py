@@ -25,7 +25,8 @@ from edge_agent.counters import Counters, declare
 from edge_agent.kernels import Kernels
 from edge_agent.kernels.layout import CHANGED, MISSING, QUALITY, ROW, WINDOWED
 from edge_agent.model import BAD_FRAME, GOOD, MonoNs, PointType, Quality, Send, Site, WallNs
-from edge_agent.process import readout, tables
+from edge_agent.process import openwindows, readout, tables
+from edge_agent.process.openwindows import Keys, Snapshot, TakenUp
 from edge_agent.process.plans import Plan, Plans
 from edge_agent.process.readout import QUALITIES, Latest, Summaries
 from edge_agent.process.results import AlarmTransition, Result, Sample, Summary
@@ -57,7 +58,9 @@ class Stage:
         sends = tuple(tables.sending(point, site.window_ns) for point in self._points)
         self._plans = Plans(self._points, sends)
         self._carries = tuple(readout.carries(point) for point in self._points)
-        self._summaries = Summaries([i for i, send in enumerate(sends) if send is Send.SUMMARY])
+        self._windowed = [i for i, send in enumerate(sends) if send is Send.SUMMARY]
+        self._summaries = Summaries(self._windowed)
+        self._keys: Keys | None = None
         self._rounded = {
             i: to_multiples_of(point.resolution) for i, point in enumerate(self._points) if point.resolution
         }
@@ -211,6 +214,28 @@ class Stage:
             for index, key in enumerate(self._tables.point_keys)
             if self._tables.config_i[index * ROW + WINDOWED]
         )
+
+    # --- windows that outlive a run -------------------------------------------------------------
+
+    def snapshot(self, until: WallNs) -> Snapshot:
+        """The running window as it is; every event up to `until` has been fed."""
+        rows = tuple(openwindows.collected(self._tables, self._window_keys()))
+        return Snapshot(t0_ns=self._span.t0_ns, t1_ns=self._span.t1_ns, until_ns=until, rows=rows)
+
+    def take_up(self, found: Snapshot, now_mono: MonoNs, now_wall: WallNs) -> TakenUp:
+        """Before the first event: go on with what an earlier run left open (`openwindows.take_up`)."""
+        span = Span.at(self._span.window_ns, now_mono, now_wall)
+        still_open = (span.t0_ns, span.t1_ns) == (found.t0_ns, found.t1_ns)
+        taken = openwindows.take_up(
+            found, self._tables, self._window_keys(), self._points, now_wall, still_open
+        )
+        self._span = span
+        return taken
+
+    def _window_keys(self) -> Keys:
+        if self._keys is None:
+            self._keys = Keys.of(self.site, self._windowed)
+        return self._keys
 
     # --- state --------------------------------------------------------------------------------
 

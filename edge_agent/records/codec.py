@@ -15,7 +15,7 @@ from edge_agent.kernels import Kernels
 from edge_agent.records import columns, envelope
 from edge_agent.records.bodies import Alarm, Samples, Summaries
 from edge_agent.records.envelope import MAX_OVERHEAD, Envelope
-from edge_agent.records.events import Birth, ClockSet, Gap, Start, Stop
+from edge_agent.records.events import Audit, Birth, ClockSet, Gap, Start, Stop
 from edge_agent.records.pack import MAX_RECORD_BYTES
 from edge_agent.records.values import Kind, Stamp
 
@@ -27,7 +27,7 @@ class Opaque:
     raw: Any
 
 
-KnownBody = Start | Birth | Samples | Summaries | Alarm | Gap | ClockSet | Stop
+KnownBody = Start | Birth | Samples | Summaries | Alarm | Gap | ClockSet | Stop | Audit
 Body = KnownBody | Opaque
 
 _BODIES: dict[int, type[KnownBody]] = {
@@ -39,6 +39,7 @@ _BODIES: dict[int, type[KnownBody]] = {
     Kind.GAP: Gap,
     Kind.CLOCK_SET: ClockSet,
     Kind.STOP: Stop,
+    Kind.AUDIT: Audit,
 }
 _COLUMNS = frozenset((Kind.SAMPLE_COLUMNS, Kind.SUMMARY_COLUMNS))
 NEEDS_DICTIONARY = frozenset((Kind.SAMPLES, Kind.SUMMARY)) | _COLUMNS

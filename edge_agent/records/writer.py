@@ -23,13 +23,16 @@ from edge_agent.errors import RecordError
 from edge_agent.kernels import Kernels
 from edge_agent.kernels.column_layout import MOST_ROWS
 from edge_agent.model import MonoNs, Send, Site, WallNs
+from edge_agent.process.openwindows import TakenUp
 from edge_agent.process.results import AlarmTransition, Result, Sample, Summary
 from edge_agent.records import codec, columns, dictionary, envelope, events
 from edge_agent.records.bodies import Alarm, Samples, Summaries
+from edge_agent.records.checkpoint import Checkpoint
 from edge_agent.records.codec import KnownBody
 from edge_agent.records.envelope import MAX_INT, Envelope
 from edge_agent.records.values import (
     ALARM,
+    AUDIT,
     EVENT,
     SAMPLE,
     STREAMS,
@@ -38,6 +41,7 @@ from edge_agent.records.values import (
     Item,
     Kind,
     Loss,
+    LossReason,
     Mark,
     Recovery,
     Stamp,
@@ -76,6 +80,9 @@ class RecordWriter:
         self._seq = dict.fromkeys(STREAMS, 0)
         self._until: dict[str, WallNs] = dict.fromkeys(STREAMS, WallNs(0))
         self._clock: Stamp | None = None
+        self._durable_first = site.keeps_windows
+        """Whether a checkpoint may hold the windows that summaries end."""
+        self._dict_hash = b""
         self._use(site)
         self._pending: list[Sample] = []
         self._pending_text_bytes = 0
@@ -86,11 +93,24 @@ class RecordWriter:
         """The dictionary that records refer to from now on."""
         return self._dict_hash
 
+    @property
+    def summaries(self) -> int:
+        """Records made of the stream `summary` so far."""
+        return self._seq[SUMMARY]
+
     # --- the life of an epoch -------------------------------------------------------------------
 
-    def start(self, now: Stamp, previous: Recovery) -> list[Item]:
+    def start(
+        self, now: Stamp, previous: Recovery, found: Checkpoint | None = None, *, complete: bool = True
+    ) -> list[Item]:
         """START, BIRTH, and an empty record of each stream of measurements in use: its `until` is where
-        observation begins, so that a run that ends before its first data is accounted for."""
+        observation begins, so that a run that ends before its first data is accounted for.
+
+        `found`: windows of the run before that this one takes up. What they hold is not lost (`complete`:
+        nothing of it), and not recorded yet either, so the summaries' `until` begins where they do.
+        """
+        if found is not None and complete:
+            previous = _certain_with(previous, found.snapshot.until_ns)
         start = events.Start(
             site=self._site.site,
             agent=self._site.agent,
@@ -103,10 +123,13 @@ class RecordWriter:
         opened = [self._emit(EVENT, Kind.START, now, start), *self._births(now)]
         for stream in self._used:
             self._until[stream] = now.wall_ns
+        if found is not None:
+            self._durable_first = True
+            self._until[SUMMARY] = min(now.wall_ns, found.snapshot.t0_ns)
         if SAMPLE in self._used:
             opened += self._samples([], now, now.wall_ns)
-        if SUMMARY in self._used:
-            opened += self._summaries([], now, now.wall_ns)
+        if SUMMARY in self._used or found is not None:
+            opened += self._summaries([], now, self._until[SUMMARY])
         return [*opened]
 
     def rebuild(self, site: Site, now: Stamp, observed_until: WallNs) -> list[Item]:
@@ -121,6 +144,23 @@ class RecordWriter:
         items = self._flush(now, observed_until)
         last = {stream: seq for stream, seq in self._seq.items() if stream != EVENT}
         return [*items, self._emit(EVENT, Kind.STOP, now, events.Stop(reason=reason, last=last))]
+
+    # --- windows that outlive a run -------------------------------------------------------------
+
+    def ended(self, taken: TakenUp, found: Checkpoint, now: Stamp) -> list[Item]:
+        """The windows of the run before that do not go on; those of points that are defined otherwise now
+        under the dictionary they were collected by."""
+        until = WallNs(min(now.wall_ns, found.snapshot.t0_ns)) if taken.going_on else now.wall_ns
+        then = dataclasses.replace(now, synced=found.synced)
+        records: list[Item] = []
+        if taken.foreign:
+            mine, self._dict_hash = self._dict_hash, found.dict_hash
+            between = self._until[SUMMARY] if taken.ended else until
+            records += self._window([*taken.foreign], then, between)
+            self._dict_hash = mine
+        if taken.ended:
+            records += self._window([*taken.ended], then, until)
+        return records
 
     # --- results --------------------------------------------------------------------------------
 
@@ -162,6 +202,20 @@ class RecordWriter:
     def gaps(self, losses: Iterable[Loss], now: Stamp) -> list[Item]:
         """One GAP record per loss."""
         return [self._emit(EVENT, Kind.GAP, now, events.Gap(loss=loss), declares=loss) for loss in losses]
+
+    def audits(self, audits: Iterable[events.Audit], now: Stamp) -> list[Item]:
+        """One AUDIT record each."""
+        return [self._emit(AUDIT, Kind.AUDIT, now, audit) for audit in audits]
+
+    def forfeit(self, points: Iterable[int], t0: WallNs, t1: WallNs) -> list[Item]:
+        """Values of these points were read from `t0` to `t1` and lost before a record held them. The next
+        number of the stream is given to what is missing, so that a GAP record can declare it; nothing
+        where none of the points sends samples (the others count as missing in their summaries)."""
+        if not any(self._site.points[point].send is not Send.SUMMARY for point in points):
+            return []
+        self._seq[SAMPLE] += 1
+        seq = self._seq[SAMPLE]
+        return [Loss(self.epoch, SAMPLE, seq, seq, 1, LossReason.OVERFLOW, t0, t1)]
 
     # --- inside ---------------------------------------------------------------------------------
 
@@ -226,13 +280,13 @@ class RecordWriter:
         before = self._until[SAMPLE]
         return [*self._samples(rows[:half], now, before), *self._samples(rows[half:], now, until)]
 
-    def _window(self, rows: list[Summary], now: Stamp) -> list[EncodedRecord]:
+    def _window(self, rows: list[Summary], now: Stamp, until: WallNs | None = None) -> list[EncodedRecord]:
         """The points of one window, as many records as they need."""
         start = rows[0].t0_ns
         # The monotonic time of the window's beginning by today's relation of the two clocks.
         t0 = Stamp(start, MonoNs(now.mono_ns - (now.wall_ns - start)), now.synced)
         # A window that was ended early keeps its aligned end, but nobody observed up to there.
-        until = min(rows[0].t1_ns, now.wall_ns)
+        until = min(rows[0].t1_ns, now.wall_ns) if until is None else until
         records = self._summaries(rows, t0, until)
         self._until[SUMMARY] = until
         return records
@@ -311,7 +365,14 @@ class RecordWriter:
             until_ns=until_ns,
             data=data,
             declares=declares,
+            durable_first=stream == SUMMARY and self._durable_first,
         )
+
+
+def _certain_with(previous: Recovery, until: WallNs) -> Recovery:
+    """`previous`, where the next run has all that the summaries observed up to `until`."""
+    certain = previous.certain | {SUMMARY: until}
+    return dataclasses.replace(previous, certain=certain, certain_until=min(certain.values()))
 
 
 def _float(value: float | None) -> float | None:
