@@ -115,6 +115,7 @@ class Ingest:
         self._retry_at = MonoNs(0)
         self._upto: dict[StreamKey, int] = {}
         self._acks_at = self._looked_at = self._resolved_at = MonoNs(0)
+        self._look_every_ns = min(LOOK_EVERY_NS, options.fill_after_ns)
         self._filler = Filler(options.fill_after_ns)
 
     def run(self, stop: Event, until: MonoNs | None = None) -> Counts:
@@ -246,7 +247,7 @@ class Ingest:
         if self._options.ack and now - self._acks_at >= _ACK_EVERY_NS:
             self._acks_at = now
             self._send_acks()
-        if self._options.fill_after_ns and now - self._looked_at >= LOOK_EVERY_NS and self.link.is_up:
+        if self._options.fill_after_ns and now - self._looked_at >= self._look_every_ns and self.link.is_up:
             self._looked_at = now
             self._ask(now)
 

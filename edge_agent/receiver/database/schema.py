@@ -30,7 +30,8 @@ _TYPES = {
 _TABLES = """
 CREATE TABLE meta (key text PRIMARY KEY, value text NOT NULL);
 CREATE TABLE agent (site text NOT NULL, agent text NOT NULL, attended text NOT NULL DEFAULT '',
-    attended_before text NOT NULL DEFAULT '', state text, t {time}, epoch text, version text, reason text, PRIMARY KEY (site, agent));
+    attended_before text NOT NULL DEFAULT '', state text, t {time}, epoch text, version text, reason text,
+    PRIMARY KEY (site, agent));
 CREATE TABLE run (site text NOT NULL, agent text NOT NULL, epoch text NOT NULL, complete {bool} NOT NULL,
     PRIMARY KEY (site, agent, epoch));
 CREATE TABLE stream (id {id}, site text NOT NULL, agent text NOT NULL, epoch text NOT NULL,
