@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import sqlite3
 import subprocess
@@ -197,6 +198,36 @@ def test_two_receivers_that_both_get_everything_store_it_once(target: Target, tm
     ):
         _publish(probe, "one", agents["one"])
         _until(lambda: target.count("record") >= len(agents["one"]))
+        left.stop()
+        right.stop()
+    _assert_everything_once(target, agents)
+
+
+@pytest.mark.soak
+def test_receivers_that_are_killed_again_and_again(target: Target, tmp_path: Path, seed: int) -> None:
+    """Forty kills of two receivers at random moments, while records flow."""
+    rng = random.Random(seed)
+    agents = _agents(["one", "two", "three"], 4000)
+    total = sum(map(len, agents.values()))
+    flow = [(name, record) for name, records in agents.items() for record in records]
+    rng.shuffle(flow)
+    with (
+        Broker(tmp_path, options=_UNBOUNDED) as broker,
+        Receive(broker, target, tmp_path, "left", "--share", "g") as left,
+        Receive(broker, target, tmp_path, "right", "--share", "g") as right,
+        Probe(broker, "none") as probe,
+    ):
+        for name, records in agents.items():
+            _send(probe, name, [record for record in records if record.kind == Kind.BIRTH])
+        for part in range(40):
+            for name, record in flow[part::40]:
+                _send(probe, name, [record])
+            time.sleep(rng.random())
+            victim = rng.choice((left, right))
+            victim.kill()
+            time.sleep(rng.random() / 2)
+            victim.start()
+        _until(lambda: target.count("record") >= total and target.count("unread") == 0)
         left.stop()
         right.stop()
     _assert_everything_once(target, agents)

@@ -13,7 +13,7 @@ import pytest
 from edge_agent.model import NS, MonoNs, PointDef, Quality, WallNs
 from edge_agent.process.results import Sample
 from edge_agent.receiver.continuity import Continuity
-from edge_agent.receiver.database.door import StoreError
+from edge_agent.receiver.database.door import Away, StoreError
 from edge_agent.receiver.database.isolate import write_all
 from edge_agent.records import codec
 from edge_agent.records.codec import KnownBody
@@ -161,7 +161,7 @@ def _script(rng: random.Random) -> list[tuple[str, bytes, bool]]:
     return script
 
 
-@pytest.mark.parametrize("number", range(12))
+@pytest.mark.parametrize("number", range(8))
 def test_continuity_is_that_of_a_receiver_without_a_database(rig: Rig, seed: int, number: int) -> None:
     """Message by message, as the reference decides; in the database in batches of any size."""
     rng = random.Random(seed + number)
@@ -206,6 +206,20 @@ def test_holes_cost_an_interval_each_and_no_more(rig: Rig) -> None:
 def test_a_settled_stream_is_not_looked_at_for_holes(rig: Rig) -> None:
     rig.write(_full_agent().records)
     assert rig.one("SELECT COUNT(*) FROM stream WHERE NOT settled") == 0
+
+
+def test_nothing_is_acknowledged_while_a_start_may_still_be_on_its_way(rig: Rig) -> None:
+    agent = FakeAgent(small_site(), A)
+    for number in range(5):
+        agent.add(sample(number))
+    late = [record for record in agent.records if record.stream == SAMPLE and record.seq > 3]
+    assert rig.write(late[:1]).upto == {_key(SAMPLE): 0}
+    rig.clock.advance(601 * NS)
+    assert rig.write(late).upto == {_key(SAMPLE): 6}
+    # What is missing before is known with the START.
+    assert rig.write(agent.records[:1], backlog=True).upto[_key(EVENT)] == 1
+    assert rig.write(late).upto == {_key(SAMPLE): 0}
+    assert rig.write(agent.records, backlog=True).upto[_key(SAMPLE)] == 6
 
 
 # --- dictionaries ---------------------------------------------------------------------------------
@@ -397,6 +411,43 @@ def test_an_interruption_is_a_gap_without_a_count(rig: Rig) -> None:
     rig.write(FakeAgent(small_site(), B, previous).records)
     rows = rig.rows("SELECT stream, gap_epoch, from_seq, to_seq, count, reason, epoch FROM gap")
     assert rows == [("sample", A.hex(), 42, None, None, "interrupted", B.hex())]
+
+
+def test_what_was_done_by_order_of_somebody_is_in_its_table(rig: Rig) -> None:
+    body = {"who": "local uid 0", "what": "spool purge", "result": "done", "detail": "a\0b"}
+    write_all(rig.store, rig.batch([_record(11, 1, body, stream="audit")]))
+    assert rig.rows("SELECT who, what, result, detail FROM audit") == [
+        ("local uid 0", "spool purge", "done", "a\u2400b")
+    ]
+
+
+def test_a_full_database_is_tried_again_and_loses_nothing(tmp_path: Path) -> None:
+    """SQLite's own limit stands for a full disk."""
+    rig = Rig(new_database("sqlite", tmp_path, None))
+    agent = _full_agent()
+    pages = rig.one("PRAGMA page_count")
+    rig.rows(f"PRAGMA max_page_count = {pages}")
+    big = _record(4711, 1, "x" * 15000, stream="other")
+    with pytest.raises(Away, match="the disk is full"):
+        write_all(rig.store, rig.batch([big, *((r.stream, r.data) for r in agent.records)]))
+    assert rig.one("SELECT COUNT(*) FROM record") == 0
+    rig.rows("PRAGMA max_page_count = 100000")
+    assert rig.write(agent.records).records == len(agent.records)
+    rig.store.close()
+
+
+def test_a_database_that_another_program_holds_is_tried_again(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("edge_agent.receiver.database.sqlite._WAIT_S", 0.05)
+    rig = Rig(new_database("sqlite", tmp_path, None, "x"))
+    other = new_database("sqlite", tmp_path, None, "x")
+    other.open()
+    other.begin()
+    with pytest.raises(Away, match="another program holds it locked"):
+        rig.write(_full_agent().records)
+    other.rollback()
+    assert rig.write(_full_agent().records).records > 0
+    rig.store.close()
+    other.close()
 
 
 # --- status, holes to fill, versions ----------------------------------------------------------------

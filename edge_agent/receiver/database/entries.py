@@ -85,6 +85,8 @@ class Reader:
     def __init__(self, lookup: Lookup) -> None:
         self._decoder = Decoder(max_kept=0)
         self._lookup = lookup
+        self._absent: set[bytes] = set()
+        """Dictionaries that the database did not know when it was asked for this batch."""
         self._learned: dict[bytes, bytes] = {}
         self._parts: dict[Part, None] = {}
 
@@ -111,14 +113,22 @@ class Reader:
         if isinstance(record.body, Birth):
             self._note(record.envelope.dict_hash, record.body)
         elif isinstance(record.body, Unresolved):
-            data = self._lookup(record.envelope.dict_hash)
-            if data is not None:
-                self._decoder.learn(data)
-                return self._decoder.decode(payload)
+            return self._again(record, payload)
         return record
+
+    def _again(self, record: Record, payload: bytes) -> Record:
+        """With a dictionary of the database, if it has it."""
+        dict_hash = record.envelope.dict_hash
+        data = None if dict_hash in self._absent else self._lookup(dict_hash)
+        if data is None:
+            self._absent.add(dict_hash)
+            return record
+        self._decoder.learn(data)
+        return self._decoder.decode(payload)
 
     def give_dictionaries(self, batch: Batch) -> None:
         """Add what births have brought since the last call: whole dictionaries, and parts of others."""
+        self._absent.clear()
         batch.dictionaries, self._learned = self._learned, {}
         batch.parts = list(self._parts)
         self._parts.clear()

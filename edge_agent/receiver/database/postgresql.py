@@ -16,7 +16,7 @@ import psycopg
 from psycopg import conninfo, errors
 
 from edge_agent.receiver.database import partitions, schema
-from edge_agent.receiver.database.door import Away, Busy, Refused, StoreError
+from edge_agent.receiver.database.door import Around, Away, Busy, Refused, StoreError
 from edge_agent.receiver.database.partitions import Partition
 from edge_agent.receiver.database.pgcopy import HEADER, TRAILER, Packer
 from edge_agent.receiver.database.sqlite import too_new
@@ -28,15 +28,15 @@ _CONNECT: dict[str, Any] = {
     "tcp_user_timeout": 20_000,
 }
 _SESSION = (
-    "SET statement_timeout = '60s'; SET lock_timeout = '20s'; "
+    "SET statement_timeout = '20s'; SET lock_timeout = '10s'; "
     "SET idle_in_transaction_session_timeout = '60s'; SET client_min_messages = warning; "
     "SET TimeZone = 'UTC'; SET synchronous_commit = on"
 )
 _CHANGING = 0x65613164
 """Advisory lock under which the schema and its partitions are changed."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_READ_ONLY = "25006"
-"""A standby that will be the primary soon, or an administrator's order."""
+_LATER = frozenset({"25006", "55P03"})
+"""Read-only (a standby that will be the primary soon, or an administrator's order); a lock that is held."""
 
 
 class PostgresDatabase:
@@ -101,6 +101,15 @@ class PostgresDatabase:
         with self._translated():
             self._open.execute(_percent(statement), arguments)
 
+    def many(self, statement: str, rows: Sequence[Row]) -> None:
+        with self._translated(), self._open.cursor() as cursor:
+            # psycopg sends them all before it reads the first answer.
+            cursor.executemany(_percent(statement), rows)
+
+    def spans(self, wanted: Sequence[Around]) -> list[tuple[int, bool, int, int]]:
+        columns = (list(column) for column in zip(*wanted, strict=True))
+        return [*self.rows(_SPANS, *columns)] if wanted else []
+
     def moment(self, ns: int) -> object:
         return _EPOCH + timedelta(microseconds=ns // 1000)
 
@@ -152,6 +161,8 @@ class PostgresDatabase:
     def _set_up(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
         """Under a lock of its own: several receivers may start at once."""
         with connection.transaction():
+            # A later version may have much to move.
+            connection.execute(b"SET LOCAL statement_timeout = 0")
             connection.execute(b"SELECT pg_advisory_xact_lock(%s)", (_CHANGING,))
             known = connection.execute(
                 b"SELECT oid, to_regclass(format('%%I.meta', nspname)) FROM pg_namespace WHERE nspname = %s",
@@ -213,14 +224,14 @@ class PostgresDatabase:
 
     def _meaning(self, error: psycopg.Error) -> StoreError:
         state, words = error.sqlstate or "", f"{self}: {str(error).strip() or type(error).__name__}"
-        if state[:2] == "40" or state in ("55P03", "57014"):
+        if state[:2] == "40":
             return Busy(words)
         if state == "53100":
             return Away(
                 f"{words}\n    hint: the disk of the database is full; drop_before() frees what is old"
             )
         lost = isinstance(error, errors.OperationalError | psycopg.InterfaceError) and not state
-        if lost or state[:2] in ("08", "53", "57", "58") or state == _READ_ONLY:
+        if lost or state[:2] in ("08", "53", "57", "58") or state in _LATER:
             return Away(words)
         if state[:2] in ("22", "23", "54"):
             return Refused(words)
@@ -229,6 +240,16 @@ class PostgresDatabase:
         return StoreError(words)
 
 
+_SPANS = """
+SELECT w.stream, w.seen, p.first, p.last
+FROM unnest(?::integer[], ?::boolean[], ?::bigint[], ?::bigint[]) w (stream, seen, low, high)
+CROSS JOIN LATERAL (
+    SELECT s.first, s.last FROM span s
+    WHERE s.stream = w.stream AND s.seen = w.seen AND s.first <= w.high AND s.last >= w.low
+        AND s.first >= COALESCE((SELECT MAX(b.first) FROM span b
+            WHERE b.stream = w.stream AND b.seen = w.seen AND b.first <= w.low), w.low)
+) p
+"""
 _INCOMING = b"CREATE TEMPORARY TABLE IF NOT EXISTS incoming (LIKE record_data) ON COMMIT DELETE ROWS"
 _TAKE_INCOMING = (
     "INSERT INTO record_data SELECT * FROM incoming ORDER BY stream, seq ON CONFLICT DO NOTHING "

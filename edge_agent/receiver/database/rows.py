@@ -119,9 +119,10 @@ def _summary(source: Source, row: SummaryRow, made: Rows) -> tuple[Series, Row]:
 def _series(source: Source, entry: PointEntry, made: Rows) -> Series:
     series = (source.site, source.agent, entry.device, entry.point, entry.unit)
     if series not in made.entries:
-        if max(map(len, series)) > MAX_NAME:
+        together = "".join(series)
+        if len(together) > MAX_NAME and max(map(len, series)) > MAX_NAME:
             raise RecordError(f"a name of {max(map(len, series))} letters in its dictionary")
-        if any("\0" in name for name in series):
+        if "\0" in together:
             raise RecordError("a name with NUL in its dictionary")
         made.entries[series] = entry
     return series
@@ -131,6 +132,8 @@ def _others(source: Source, record: Record) -> list[tuple[Table, Row]]:
     head, body = record.envelope, record.body
     epoch, t = head.epoch.hex(), _time(head.t0.wall_ns)
     who = (source.site, source.agent)
+    if head.kind == _AUDIT_KIND:
+        return [(AUDIT, (t, head.seq, *who, epoch, *_audit(body)))]
     match body:
         case Alarm():
             return [(ALARM, _alarm(who, epoch, t, head.seq, body))]
@@ -149,8 +152,6 @@ def _others(source: Source, record: Record) -> list[tuple[Table, Row]]:
         case ClockSet():
             flags = (head.t0.synced, body.before_synced)
             return [(CLOCK_SET, (t, _time(body.before_ns), head.seq, *flags, *who, epoch))]
-        case Opaque(raw=raw):
-            return [(AUDIT, (t, head.seq, *who, epoch, *_audit(raw)))]
     return []
 
 
@@ -186,11 +187,12 @@ def _interruptions(
     return made
 
 
-def _audit(raw: object) -> tuple[str, str, str, str]:
-    fields = raw if isinstance(raw, dict) else {}
-    texts = [fields.get(key) for key in ("who", "what", "result", "detail")]
-    who, what, result, detail = (clean(text) if isinstance(text, str) else "" for text in texts)
-    return who, what, result, detail
+def _audit(body: object) -> tuple[str, ...]:
+    """Who, what, result, detail."""
+    keys = ("who", "what", "result", "detail")
+    raw = body.raw if isinstance(body, Opaque) else {key: getattr(body, key, "") for key in keys}
+    texts = (raw.get(key) if isinstance(raw, dict) else "" for key in keys)
+    return tuple(clean(text) if isinstance(text, str) else "" for text in texts)
 
 
 def _json(numbers: Mapping[str, int]) -> str:

@@ -201,8 +201,9 @@ class Store:
         tally = Tally()
         for entry in entries:
             tally.note(entry)
+        received = self._clock.wall_ns()
         ids = self._names.streams(tally.keys)
-        self._names.runs(_heard(entries, tally), tally.before)
+        self._names.runs(_heard(entries, tally), tally.before, received)
         fresh = self._fresh(entries, tally, ids)
         series = self._names.series(_entries(entry.rows for entry in fresh if entry.rows is not None))
         tables = {
@@ -210,7 +211,6 @@ class Store:
             for entry in fresh
             if entry.rows is not None
         }
-        received = self._clock.wall_ns()
         records = sorted((_record(entry, ids[entry.key], received) for entry in fresh), key=_by_key)
         self._prepare([{RECORD: records}, *tables.values()])
         with transaction(self._db):
@@ -224,7 +224,7 @@ class Store:
                 tally.note(entry)
             self._ledger.write(tally, ids)
             written = _count(new)
-            upto = self._ledger.upto(sorted({ids[entry.key] for entry in entries}))
+            upto = self._ledger.upto({ids[entry.key] for entry in entries}, received)
         written.upto = {entry.key: upto[ids[entry.key]] for entry in entries}
         written.duplicates = len(entries) - len(new)
         written.unread += len(batch.garbage)
@@ -232,8 +232,8 @@ class Store:
 
     def _fresh(self, entries: Sequence[Entry], tally: Tally, ids: Mapping[StreamKey, int]) -> list[Entry]:
         """Without a lock: the primary key and the ledger decide in the end."""
-        seen = {key: self._ledger.seen(ids[key], new) for key, new in tally.seen.items()}
-        return [entry for entry in entries if entry.head.seq not in seen[entry.key]]
+        seen = self._ledger.seen({ids[key]: new for key, new in tally.seen.items()})
+        return [entry for entry in entries if entry.head.seq not in seen[ids[entry.key]]]
 
     def _prepare(self, made: Iterable[Mapping[Table, Sequence[Row]]]) -> None:
         now = self._clock.wall_ns()
