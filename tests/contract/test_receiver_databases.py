@@ -180,7 +180,7 @@ def test_continuity_is_that_of_a_receiver_without_a_database(rig: Rig, seed: int
         if rng.random() < 0.5:
             rig.store.write(rig.batch([]))
         write_all(rig.store, rig.batch([(stream, payload)], backlog=not live))
-    assert sorted(rig.store.missing(1000), key=repr) == sorted(reference.missing(), key=repr)
+    assert sorted(rig.store.holes.missing(1000), key=repr) == sorted(reference.missing(), key=repr)
     upto = {(epoch.hex(), name): seq for _, epoch, name, seq in reference.contiguous()}
     assert {
         (epoch, name): seq
@@ -195,7 +195,7 @@ def test_holes_cost_an_interval_each_and_no_more(rig: Rig) -> None:
         batch = [_record(77, seq, None, stream=SAMPLE) for seq in range(first, first + 500) if seq % 100]
         write_all(rig.store, rig.batch(batch))
     assert rig.one("SELECT COUNT(*) FROM span WHERE seen") == 1 + 20
-    assert rig.store.count_missing() == 19
+    assert rig.store.holes.count() == 19
     write_all(rig.store, rig.batch([_record(77, seq, None, stream=SAMPLE) for seq in range(100, 2000, 100)]))
     assert rig.one("SELECT COUNT(*) FROM span WHERE seen") == 2
     assert rig.rows("SELECT received, missing, upto FROM completeness WHERE stream = 'sample'") == [
@@ -395,7 +395,7 @@ def test_declared_losses_beyond_reason_do_not_break_the_account(rig: Rig) -> Non
         rig.store, rig.batch([_known(n, Gap(loss=loss), Kind.GAP) for n, loss in enumerate(worst, 1)])
     )
     assert written.gaps == 2
-    assert rig.store.missing(10) == []
+    assert rig.store.holes.missing(10) == []
     assert rig.rows("SELECT to_seq, reason FROM gap ORDER BY seq") == [(2**63 - 1, "evicted\u2400"), (5, "x")]
 
 
@@ -464,17 +464,17 @@ def test_one_receiver_asks_for_a_hole_and_only_so_often(rig: Rig) -> None:
     for number in range(5):
         agent.add(sample(number))
     rig.write([record for record in agent.records if (record.stream, record.seq) != (SAMPLE, 3)])
-    (hole,) = rig.store.missing(10)
+    (hole,) = rig.store.holes.missing(10)
     other = Rig(rig.database)
-    assert rig.store.claim(hole, 60 * NS, 3)
-    assert not other.store.claim(hole, 60 * NS, 3)
+    assert rig.store.holes.claim(hole, 60 * NS, 3)
+    assert not other.store.holes.claim(hole, 60 * NS, 3)
     for pause_s in (61, 241):
         other.clock.advance(pause_s * NS)
         rig.clock.advance(pause_s * NS)
-        assert other.store.claim(hole, 60 * NS, 3)
-        assert not rig.store.claim(hole, 60 * NS, 3)
+        assert other.store.holes.claim(hole, 60 * NS, 3)
+        assert not rig.store.holes.claim(hole, 60 * NS, 3)
     other.clock.advance(10**15)
-    assert not other.store.claim(hole, 60 * NS, 3)
+    assert not other.store.holes.claim(hole, 60 * NS, 3)
 
 
 @pytest.mark.parametrize("kind", KINDS)

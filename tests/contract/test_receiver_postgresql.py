@@ -193,7 +193,7 @@ def test_two_receivers_with_the_same_records_at_the_same_time(
     rig.store.resolve(rig.reader)
     assert rig.one("SELECT COUNT(*) FROM record") == len(records)
     assert rig.one("SELECT COUNT(*) FROM sample") == 4 * 60
-    assert rig.store.missing(10) == []
+    assert rig.store.holes.missing(10) == []
 
 
 def test_a_record_that_another_stored_after_we_looked_is_not_stored_again(
@@ -245,7 +245,7 @@ def test_what_postgresql_refuses_is_kept_as_bytes_and_the_rest_is_stored(rig: Ri
     assert (written.records, written.unread) == (len(agent.records), 2)
     assert rig.one("SELECT COUNT(*) FROM sample") == 6
     assert {reason[:23] for (reason,) in rig.rows("SELECT reason FROM unread")} == {"refused by the database"}
-    assert rig.store.missing(10) == []
+    assert rig.store.holes.missing(10) == []
 
 
 def test_a_waiting_record_that_postgresql_refuses_does_not_stop_the_others(rig: Rig) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -63,7 +63,7 @@ class Database(Protocol):
     def lock_streams(self, ids: Sequence[int]) -> None:
         """Nobody else changes their continuity before the transaction ends. `ids` rise."""
 
-    def prepare(self, tables: Sequence[tuple[Table, Sequence[Row]]], now_ns: int) -> None:
+    def prepare(self, tables: Mapping[Table, Sequence[Row]], now_ns: int) -> None:
         """Before a transaction: make what these rows need to have a place."""
 
     def close(self) -> None: ...

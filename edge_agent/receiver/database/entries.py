@@ -21,7 +21,7 @@ from edge_agent.records.events import Birth
 
 MAX_SEQ = 2**62
 """A record beyond it is refused: no agent counts so far, and sums of two seqs must fit 64 bits."""
-_MAX_GARBAGE = 1024
+MAX_GARBAGE = 1024
 """Bytes kept of a message that is no record."""
 
 StreamKey = tuple[str, str, str, str]
@@ -95,10 +95,10 @@ class Reader:
         try:
             head, _ = envelope.decode(payload)
         except RecordError as error:
-            return Garbage(source, payload[:_MAX_GARBAGE], str(error))
+            return Garbage(source, payload[:MAX_GARBAGE], str(error))
         if head.stream != stream or head.seq > MAX_SEQ:
             return Garbage(
-                source, payload[:_MAX_GARBAGE], f"{head.stream} {head.seq} in the topic of {stream}"
+                source, payload[:MAX_GARBAGE], f"{head.stream} {head.seq} in the topic of {stream}"
             )
         try:
             record = self.decode(payload)
@@ -126,9 +126,12 @@ class Reader:
         self._decoder.learn(data)
         return self._decoder.decode(payload)
 
+    def begin(self) -> None:
+        """A batch begins: what the database did not know before it may know now."""
+        self._absent.clear()
+
     def give_dictionaries(self, batch: Batch) -> None:
         """Add what births have brought since the last call: whole dictionaries, and parts of others."""
-        self._absent.clear()
         batch.dictionaries, self._learned = self._learned, {}
         batch.parts = list(self._parts)
         self._parts.clear()

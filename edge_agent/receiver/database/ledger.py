@@ -140,10 +140,8 @@ class Ledger:
         )
 
     def _around(self, wanted: Mapping[Which, Intervals]) -> dict[Which, list[coverage.Span]]:
-        """Intervals that overlap or touch the reach of each."""
-        reach = [
-            (*which, new.lowest - 1, new.highest + 1) for which, new in sorted(wanted.items(), key=_which)
-        ]
+        """Intervals that overlap or touch these; one may be there twice."""
+        reach = [(*which, *span) for which, new in wanted.items() for span in coverage.reaches(new)]
         found: dict[Which, list[coverage.Span]] = {}
         for stream, seen, first, last in self._db.spans(reach):
             found.setdefault((stream, seen), []).append((first, last))
@@ -174,7 +172,3 @@ UPDATE stream SET upto = COALESCE(
 WHERE id = ?
 """
 _SETTLED = f"UPDATE stream SET settled = last IS NOT NULL AND ({_FIRST} IS NULL OR upto >= last) WHERE id = ?"
-
-
-def _which(item: tuple[Which, Intervals]) -> Which:
-    return item[0]

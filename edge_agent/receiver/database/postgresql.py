@@ -7,19 +7,20 @@ nobody up for longer than `_SESSION` says.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
-from psycopg import conninfo, errors
+from psycopg import conninfo
 
 from edge_agent.receiver.database import partitions, schema
-from edge_agent.receiver.database.door import Around, Away, Busy, Refused, StoreError
+from edge_agent.receiver.database.door import Around, Away, StoreError
 from edge_agent.receiver.database.partitions import Partition
 from edge_agent.receiver.database.pgcopy import HEADER, TRAILER, Packer
 from edge_agent.receiver.database.sqlite import too_new
+from edge_agent.receiver.database.sqlstates import meaning
 from edge_agent.receiver.database.tables import FILLED, PARTITIONED, RECORD, Row, Table
 
 _CONNECT: dict[str, Any] = {
@@ -35,8 +36,6 @@ _SESSION = (
 _CHANGING = 0x65613164
 """Advisory lock under which the schema and its partitions are changed."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LATER = frozenset({"25006", "55P03"})
-"""Read-only (a standby that will be the primary soon, or an administrator's order); a lock that is held."""
 
 
 class PostgresDatabase:
@@ -127,12 +126,12 @@ class PostgresDatabase:
     def lock_streams(self, ids: Sequence[int]) -> None:
         self.rows("SELECT id FROM stream WHERE id = ANY(?) ORDER BY id FOR UPDATE", list(ids))
 
-    def prepare(self, tables: Sequence[tuple[Table, Sequence[Row]]], now_ns: int) -> None:
-        times: dict[Table, set[int]] = {}
-        for table, rows in tables:
+    def prepare(self, tables: Mapping[Table, Sequence[Row]], now_ns: int) -> None:
+        wanted: set[Partition] = set()
+        for table, rows in tables.items():
             if table.time is not None:
-                times.setdefault(table, set()).update(row[table.time] for row in rows)  # type: ignore[misc]
-        wanted = set().union(*(partitions.needed(some, now_ns, self._period) for some in times.values()))
+                times = {row[table.time] for row in rows}
+                wanted |= partitions.needed(times, now_ns, self._period)  # type: ignore[arg-type]
         for partition in sorted(wanted - self._known):
             with self._translated():
                 self._make(self._open, partition)
@@ -204,16 +203,16 @@ class PostgresDatabase:
         return found.fetchone() is not None
 
     def _make(self, connection: psycopg.Connection[tuple[Any, ...]], partition: Partition) -> None:
-        """The partition in every partitioned table. What lies in the default one moves: a clock that was
-        ahead was right at last."""
-        bounds = (partitions.midnight(partition.first), partitions.midnight(partition.end))
+        """The partition in every partitioned table, where another receiver has not made it yet."""
         with connection.transaction():
             connection.execute(b"SELECT pg_advisory_xact_lock(%s)", (_CHANGING,))
             for table in PARTITIONED:
-                name = partition.name(table.name)
-                found = connection.execute(b"SELECT to_regclass(%s)", (name,)).fetchone()
+                found = connection.execute(
+                    b"SELECT to_regclass(%s)", (partition.name(table.name),)
+                ).fetchone()
                 if found is None or found[0] is None:
-                    _make_one(connection, table, name, bounds)
+                    for statement in partitions.statements(table, partition):
+                        connection.execute(statement.encode())
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -223,21 +222,9 @@ class PostgresDatabase:
             raise self._meaning(error) from error
 
     def _meaning(self, error: psycopg.Error) -> StoreError:
-        state, words = error.sqlstate or "", f"{self}: {str(error).strip() or type(error).__name__}"
-        if state[:2] == "40":
-            return Busy(words)
-        if state == "53100":
-            return Away(
-                f"{words}\n    hint: the disk of the database is full; drop_before() frees what is old"
-            )
-        lost = isinstance(error, errors.OperationalError | psycopg.InterfaceError) and not state
-        if lost or state[:2] in ("08", "53", "57", "58") or state in _LATER:
-            return Away(words)
-        if state[:2] in ("22", "23", "54"):
-            return Refused(words)
-        if state == "42501":
-            words += "\n    hint: the user must be allowed to create tables in the schema"
-        return StoreError(words)
+        is_lost = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+        words = f"{self}: {str(error).strip() or type(error).__name__}"
+        return meaning(error.sqlstate or ("08006" if is_lost else ""), words)
 
 
 _SPANS = """
@@ -255,29 +242,6 @@ _TAKE_INCOMING = (
     "INSERT INTO record_data SELECT * FROM incoming ORDER BY stream, seq ON CONFLICT DO NOTHING "
     "RETURNING stream, seq"
 )
-
-
-def _make_one(
-    connection: psycopg.Connection[tuple[Any, ...]],
-    table: Table,
-    name: str,
-    bounds: tuple[datetime, datetime],
-) -> None:
-    assert table.time is not None
-    column = table.names[table.time]
-    first, end = (f"'{moment:%Y-%m-%d} 00:00:00+00'" for moment in bounds)
-    connection.execute(f"CREATE TABLE {name} (LIKE {table.name} INCLUDING ALL)".encode())
-    moving = (
-        f"WITH moved AS (DELETE FROM {table.name}_other WHERE {column} >= {first} AND {column} < {end} "
-        f"RETURNING *) "
-        f"INSERT INTO {name} SELECT * FROM moved"
-    )
-    # Nobody may add to the default partition between the move and the attachment.
-    connection.execute(f"LOCK TABLE {table.name}_other IN ACCESS EXCLUSIVE MODE".encode())
-    connection.execute(moving.encode())
-    connection.execute(
-        f"ALTER TABLE {table.name} ATTACH PARTITION {name} FOR VALUES FROM ({first}) TO ({end})".encode()
-    )
 
 
 def _percent(statement: str) -> bytes:

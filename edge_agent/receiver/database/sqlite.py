@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -115,7 +115,7 @@ class SqliteDatabase:
     def lock_streams(self, ids: Sequence[int]) -> None:
         """The whole file is locked by `begin`."""
 
-    def prepare(self, tables: Sequence[tuple[Table, Sequence[Row]]], now_ns: int) -> None:
+    def prepare(self, tables: Mapping[Table, Sequence[Row]], now_ns: int) -> None:
         """Nothing: SQLite has no partitions."""
 
     def close(self) -> None:

@@ -17,8 +17,8 @@ from edge_agent.receiver.database.door import Refused, StoreError
 from edge_agent.receiver.database.entries import Batch, Garbage
 from edge_agent.receiver.database.isolate import write_all
 from edge_agent.receiver.database.partitions import Partition
+from edge_agent.receiver.database.shape import Written
 from edge_agent.receiver.database.sqlite import SqliteDatabase
-from edge_agent.receiver.database.store import Written
 
 DAY_NS = 86_400 * 10**9
 NOW = 20_000 * DAY_NS + 5  # 2024-10-04
@@ -36,6 +36,19 @@ def test_applying_a_change_gives_the_intervals_of_both(before: set[int], new: se
     assert set(change.remove) <= set(known)
     after = (set(known) - set(change.remove)) | set(change.add)
     assert sorted(after) == _spans(before | new)
+
+
+@given(SEQS, st.sets(st.integers(1, 3000)).filter(bool))
+def test_everything_that_a_change_needs_lies_within_its_reaches(before: set[int], new: set[int]) -> None:
+    known, added = _spans(before), coverage.intervals((n, n) for n in new)
+    reaches = coverage.reaches(added)
+    near = [span for span in known if any(span[0] <= high and span[1] >= low for low, high in reaches)]
+    assert coverage.change(near + near, added) == coverage.change(known, added)
+
+
+def test_records_that_are_far_apart_do_not_fetch_what_is_between() -> None:
+    assert coverage.reaches(coverage.intervals([(1, 9), (1000, 1000)])) == [(0, 10), (999, 1001)]
+    assert coverage.reaches(coverage.intervals((n, n) for n in range(1, 500, 2))) == [(0, 500)]
 
 
 def test_a_record_more_at_the_end_changes_one_interval() -> None:
