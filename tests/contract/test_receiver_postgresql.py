@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -310,6 +312,24 @@ def test_a_connection_that_is_cut_is_made_again_and_nothing_is_half_stored(
 def test_a_receiver_that_hangs_in_a_transaction_holds_nobody_up_for_ever(rig: Rig) -> None:
     for setting in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
         assert rig.one(f"SHOW {setting}") not in ("0", ""), setting
+
+
+def test_a_server_that_hangs_is_left_and_what_it_took_is_there_once(
+    postgres: Postgres, schema: str, monkeypatch
+) -> None:
+    monkeypatch.setattr("edge_agent.receiver.database.postgresql.PATIENCE_S", 0.3)
+    rig = Rig(PostgresDatabase(postgres.url, schema))
+    records = _agent(*range(5)).records
+    pid = rig.one("SELECT pg_backend_pid()")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(Away):
+            rig.write(records)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert rig.write(records).records == len(records)
+    assert rig.one("SELECT COUNT(*) FROM sample") == 5
+    rig.store.close()
 
 
 # --- what is documented ---------------------------------------------------------------------------

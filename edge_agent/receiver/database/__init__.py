@@ -7,6 +7,7 @@
     pgcopy, sqlstates     pure: rows in PostgreSQL's binary copy format; what its errors mean
     door                  what a database must be able to do, and how it can fail
     sqlite, postgresql    the two that can
+    patience              ends a connection whose server hangs
     names                 ids of streams and series
     ledger                continuity: intervals, ends of epochs, what is missing, who asked for it
     shape                 pure: entries as rows with those ids

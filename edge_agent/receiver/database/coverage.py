@@ -28,9 +28,9 @@ def intervals(spans: Iterable[Span] = ()) -> Intervals:
 
 
 def reaches(new: Intervals) -> list[Span]:
-    """Where to look for intervals that overlap or touch `new`. Those that are near each other are one, so that a
-    receiver which gets every other record asks once; those that are far apart are not, so that live records and
-    a backlog do not fetch everything between them."""
+    """Where to look for intervals that overlap or touch `new`. Those that are near each other are one, so
+    that a receiver which gets every other record asks once; those that are far apart are not, so that live
+    records and a backlog do not fetch everything between them."""
     found: list[Span] = []
     for first, last in new:
         if found and first - found[-1][1] <= _NEAR:

@@ -18,6 +18,7 @@ from psycopg import conninfo
 from edge_agent.receiver.database import partitions, schema
 from edge_agent.receiver.database.door import Around, Away, StoreError
 from edge_agent.receiver.database.partitions import Partition
+from edge_agent.receiver.database.patience import Patience
 from edge_agent.receiver.database.pgcopy import HEADER, TRAILER, Packer
 from edge_agent.receiver.database.sqlite import too_new
 from edge_agent.receiver.database.sqlstates import meaning
@@ -33,6 +34,10 @@ _SESSION = (
     "SET idle_in_transaction_session_timeout = '60s'; SET client_min_messages = warning; "
     "SET TimeZone = 'UTC'; SET synchronous_commit = on"
 )
+PATIENCE_S = 40.0
+"""More than the server takes to end a statement by itself."""
+_MUCH_TO_MOVE = 15
+"""Times as long for changes of the schema."""
 _CHANGING = 0x65613164
 """Advisory lock under which the schema and its partitions are changed."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -52,6 +57,7 @@ class PostgresDatabase:
         self._period = period
         self._steps = schema.steps("postgresql") if steps is None else steps
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+        self._patience = Patience(PATIENCE_S)
         self._known: set[Partition] = set()
         self._packers = {table.name: Packer(table) for table in FILLED}
 
@@ -70,12 +76,13 @@ class PostgresDatabase:
             # What the url says comes last, and so has the last word.
             given = conninfo.make_conninfo("", **_CONNECT | conninfo.conninfo_to_dict(self._url))
             self._connection = psycopg.connect(given, autocommit=True)
-            try:
+        try:
+            with self._translated(_MUCH_TO_MOVE):
                 self._connection.execute(_SESSION.encode())
                 self._set_up(self._connection)
-            except BaseException:
-                self.close()
-                raise
+        except BaseException:
+            self.close()
+            raise
         self._known.clear()
         self.generation += 1
 
@@ -88,8 +95,8 @@ class PostgresDatabase:
     def rollback(self) -> None:
         if self._connection is not None:
             try:
-                self._connection.execute(b"ROLLBACK")
-            except psycopg.Error:
+                self.execute("ROLLBACK")
+            except StoreError:
                 self.close()
 
     def rows(self, statement: str, *arguments: object) -> list[tuple[Any, ...]]:
@@ -133,7 +140,7 @@ class PostgresDatabase:
                 times = {row[table.time] for row in rows}
                 wanted |= partitions.needed(times, now_ns, self._period)  # type: ignore[arg-type]
         for partition in sorted(wanted - self._known):
-            with self._translated():
+            with self._translated(_MUCH_TO_MOVE):
                 self._make(self._open, partition)
             self._known.add(partition)
 
@@ -215,9 +222,14 @@ class PostgresDatabase:
                         connection.execute(statement.encode())
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translated(self, times: int = 1) -> Iterator[None]:
+        """Foreign errors become ours. `times` as long as usual is waited for them."""
         try:
-            yield
+            if self._connection is None:
+                yield
+            else:
+                with self._patience.call(self._connection.fileno(), times):
+                    yield
         except psycopg.Error as error:
             raise self._meaning(error) from error
 
