@@ -56,6 +56,10 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture
 def seed(request: pytest.FixtureRequest) -> int:
+    return fresh_seed()
+
+
+def fresh_seed() -> int:
     """A random seed that pytest shows when the test fails; EDGE_AGENT_SEED repeats one."""
     value = int(os.environ.get("EDGE_AGENT_SEED", "0")) or random.SystemRandom().randrange(1, 2**32)
     print(f"seed {value} (repeat with EDGE_AGENT_SEED={value})")

@@ -22,7 +22,7 @@ from edge_agent.receiver.fill import LOOK_EVERY_NS, MAX_LOOKED_AT, MAX_TRIES, Fi
 from edge_agent.receiver.intake import Intake
 from edge_agent.receiver.objects import Object
 from edge_agent.receiver.receiver import check_subscribed
-from edge_agent.records import pack
+from edge_agent.uplink import payloads
 from edge_agent.uplink.backoff import BackoffPolicy
 from edge_agent.uplink.link import Link
 from edge_agent.uplink.topics import Topics, subscriptions
@@ -213,7 +213,7 @@ class Ingest:
         """Up to where everything is in the database, whoever brought it there."""
         for key, upto in list(self._upto.items()):
             site, agent, epoch, stream = key
-            payload = pack.pack({"epoch": bytes.fromhex(epoch), "stream": stream, "upto": upto})
+            payload = payloads.Ack(bytes.fromhex(epoch), stream, upto).encode()
             message = Message(topic=Topics(site, agent).ack, payload=payload)
             if not upto or self.link.publish(message) is not None:
                 del self._upto[key]
@@ -222,9 +222,9 @@ class Ingest:
         for hole in self._filler.due(self._store.holes.missing(MAX_LOOKED_AT), now):
             if self._store.holes.claim(hole, self._options.fill_after_ns, MAX_TRIES):
                 log.info("asking %s for %s %d to %d", hole.source.agent, hole.stream, hole.first, hole.last)
-                fields = {"stream": hole.stream, "epoch": hole.epoch, "from": hole.first, "to": hole.last}
+                request = payloads.ReplayRequest(hole.epoch, hole.stream, hole.first, hole.last)
                 topic = Topics(hole.source.site, hole.source.agent).replay
-                self.link.publish(Message(topic=topic, payload=pack.pack(fields)))
+                self.link.publish(Message(topic=topic, payload=request.encode()))
                 self.counts.asked += 1
 
     def _end(self) -> None:

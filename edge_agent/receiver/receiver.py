@@ -194,6 +194,8 @@ class Receiver:
         key = (source, head.epoch, head.stream, head.seq)
         if key in self._held or not self._continuity.is_new(*key):
             self.counts.duplicates += 1
+            # Whoever sends it again has not heard our acknowledgement.
+            self._acked.pop((source, head.epoch, head.stream), None)
             return False
         if isinstance(record.body, decode.Unresolved):
             return self._hold(key, received, backlog=place.channel == "hist")

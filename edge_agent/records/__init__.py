@@ -28,12 +28,13 @@ from edge_agent.records.decode import (
 )
 from edge_agent.records.dictionary import AlarmEntry, Dictionary, PointEntry
 from edge_agent.records.envelope import Envelope
-from edge_agent.records.events import Birth, ClockSet, Gap, Start, Stop
+from edge_agent.records.events import Audit, Birth, ClockSet, Gap, Start, Stop
 from edge_agent.records.values import Kind, Loss, LossReason, Recovery, Stamp
 
 __all__ = [
     "Alarm",
     "AlarmEntry",
+    "Audit",
     "Birth",
     "ClockSet",
     "Decoder",

@@ -40,9 +40,9 @@ class Topics:
         self.status = f"{self.root}/up/status"
         self.health = f"{self.root}/up/health"
         self.hist_birth = f"{self.root}/up/hist/birth"
-        self.commands = f"{self.root}/dn/#"
         self.ack = f"{self.root}/dn/ack"
         self.replay = f"{self.root}/dn/replay"
+        self.rebirth = f"{self.root}/dn/rebirth"
 
     def birth(self, part: int = 0) -> str:
         """Nearly every dictionary is one part; further ones are numbered."""

@@ -72,6 +72,7 @@ class PostgresDatabase:
         if self._connection is not None and not self._connection.broken and not self._connection.closed:
             return
         self.close()
+        self._patience = Patience(PATIENCE_S)
         with self._translated():
             # What the url says comes last, and so has the last word.
             given = conninfo.make_conninfo("", **_CONNECT | conninfo.conninfo_to_dict(self._url))
@@ -145,6 +146,7 @@ class PostgresDatabase:
             self._known.add(partition)
 
     def close(self) -> None:
+        self._patience.close()
         if self._connection is not None:
             with contextlib.suppress(psycopg.Error):
                 self._connection.close()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from edge_agent.cli import main
+from edge_agent.cli import _parser, main
+from tests.conftest import ROOT
 
 URL = ["receive", "--url", "mqtt://127.0.0.1:1"]
 TO = [*URL, "--to", "sqlite:x.db"]
@@ -39,3 +42,14 @@ def test_a_database_is_the_state(capsys) -> None:
 def test_everything_that_is_wrong_is_said_at_once(capsys) -> None:
     said = _refused([*URL, "--share", "a/b", "--site", "#", "--fill", "1"], capsys)
     assert said.count("command line: ") == 5 and "5 problems" in said
+
+
+def test_what_the_document_says_of_options_is_true() -> None:
+    text = (ROOT / "docs" / "receiver.md").read_text()
+    documented = re.findall(r"^\| `(--[a-z-]+)` \|", text, re.MULTILINE)
+    assert {"--to", "--share", "--fill", "--ack"} <= set(documented)
+    values: dict[str, list[str]] = {"--ack": [], "--partition": ["day"], "--fill": ["1"]}
+    for option in {*documented, *re.findall(r"`(--[a-z-]+)`", text)}:
+        _parser([*URL]).parse_args([*URL, option, *values.get(option, ["x"])])
+    for command in re.findall(r"^    edge-agent (receive .*)$", text, re.MULTILINE):
+        _parser(command.split()).parse_args(command.split())
