@@ -23,6 +23,7 @@ from edge_agent.receiver.database.isolate import write_all
 from edge_agent.receiver.database.pgcopy import HEADER, TRAILER, Packer
 from edge_agent.receiver.database.postgresql import PostgresDatabase
 from edge_agent.receiver.database.tables import ALARM, FILLED, START, UNREAD, Of, Table
+from edge_agent.records.values import EncodedRecord
 from tests.conftest import ROOT
 from tests.contract.agent_records import WALL, FakeAgent, alarm, sample, small_site, summary
 from tests.contract.databases import PRESS, Rig, schema_name
@@ -54,6 +55,12 @@ def _agent(*seconds: float, epoch: bytes = A) -> FakeAgent:
     return agent
 
 
+def _runs(*seconds: float) -> list[EncodedRecord]:
+    """Of a run for each time, because a clock may lie before the one before."""
+    runs = [_agent(second, epoch=bytes([0x10 + number]) * 8) for number, second in enumerate(seconds)]
+    return [record for run in runs for record in run.records]
+
+
 def _partitions(rig: Rig, table: str = "sample_data") -> list[str]:
     statement = (
         "SELECT relname FROM pg_inherits JOIN pg_class ON oid = inhrelid "
@@ -74,14 +81,14 @@ def test_a_day_has_a_partition_when_it_is_needed(rig: Rig) -> None:
 def test_months_can_be_chosen_and_stay_chosen(postgres: Postgres, schema: str) -> None:
     Rig(PostgresDatabase(postgres.url, schema, "month")).store.close()
     rig = Rig(PostgresDatabase(postgres.url, schema, "day"))
-    rig.write(_agent(0, DAY_S, -20 * DAY_S).records)
+    rig.write(_runs(0, DAY_S, -20 * DAY_S))
     assert _partitions(rig) == ["sample_data_202310", "sample_data_202311", "sample_data_other"]
     rig.store.close()
 
 
 def test_years_that_a_wrong_clock_names_make_no_partitions(rig: Rig) -> None:
     years = [-53 * 365 * DAY_S, 80 * 365 * DAY_S, *(n * 365 * DAY_S for n in range(2, 30))]
-    rig.write(_agent(0, *years).records)
+    rig.write(_runs(0, *years))
     assert len(_partitions(rig)) == 2
     assert rig.one("SELECT COUNT(*) FROM sample_data_other") == len(years)
     assert rig.one("SELECT COUNT(*) FROM sample") == len(years) + 1
@@ -97,12 +104,12 @@ def test_values_of_a_clock_that_was_ahead_move_when_their_day_comes(rig: Rig) ->
 
 
 def test_what_is_old_is_dropped_by_partitions(rig: Rig) -> None:
-    rig.write(_agent(-3000 * DAY_S, 0, DAY_S, 2 * DAY_S).records)
+    rig.write(_runs(-3000 * DAY_S, 0, DAY_S, 2 * DAY_S))
     # The first day of each of three tables; and what lies in their default partitions.
     assert rig.one("SELECT drop_before('2023-11-15 12:00+00')") == 3
     assert _partitions(rig) == ["sample_data_20231115", "sample_data_20231116", "sample_data_other"]
     assert rig.one("SELECT COUNT(*) FROM sample") == 2
-    assert rig.write(_agent(-3000 * DAY_S, 0, DAY_S, 2 * DAY_S).records).records == 0
+    assert rig.write(_runs(-3000 * DAY_S, 0, DAY_S, 2 * DAY_S)).records == 0
 
 
 def test_a_partition_that_was_dropped_under_a_running_receiver_loses_nothing(rig: Rig) -> None:
