@@ -106,6 +106,7 @@ class Ingest:
         self._unacked: list[Received] = []
         self._began_at = MonoNs(0)
         self._failures = 0
+        self._said = ""
         self._retry_at = MonoNs(0)
         self._upto: dict[StreamKey, int] = {}
         self._acks_at = self._looked_at = self._resolved_at = MonoNs(0)
@@ -175,23 +176,25 @@ class Ingest:
         self._answered()
         self._intake.clear()
         self.counts.add(written)
-        self._upto.update(written.upto)
+        if self._options.ack:
+            self._upto.update(written.upto)
         for received in self._unacked:
             self.link.acknowledge(received)
         self._unacked.clear()
 
     def _put_off(self, error: StoreError, now: MonoNs) -> None:
         pause_ns = _PAUSES_NS[min(self._failures, len(_PAUSES_NS) - 1)]
-        # The first of a series is worth a warning; all of them would fill a log over a weekend.
-        level = logging.WARNING if not self._failures else logging.INFO
+        # Each reason is worth a warning once; every attempt would fill a log over a weekend.
+        level = logging.DEBUG if str(error) == self._said else logging.WARNING
         log.log(level, "%s\nnothing is acknowledged; next try in %.1f s", error, pause_ns / NS)
+        self._said = str(error)
         self._failures += 1
         self._retry_at = MonoNs(now + pause_ns)
 
     def _answered(self) -> None:
         if self._failures:
             log.warning("the database is back")
-            self._failures = 0
+            self._failures, self._said = 0, ""
         self.was_stored = True
 
     # --- beside the messages ------------------------------------------------------------------------

@@ -115,7 +115,12 @@ def running(*, durable: bool = False) -> Iterator[Postgres]:
     server = Postgres(durable=durable)
     try:
         server.create()
-        server.start()
+        try:
+            server.start()
+        except RuntimeError:
+            # Somebody else took the port that was free.
+            server.port = free_port()
+            server.start()
         yield server
     finally:
         server.remove()

@@ -1,4 +1,4 @@
-"""An agent's real spool and sender on one side, a database on the other, and a broker that loses what it has."""
+"""An agent's real spool and sender on one side, a database on the other, a broker that loses what it has."""
 
 from __future__ import annotations
 
