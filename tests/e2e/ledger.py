@@ -91,6 +91,9 @@ class Ledger:
     starts: list[Start] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     """Numbers that are neither there nor declared lost."""
+    beyond: int | None = None
+    """Records that are there although the next START did not know them: published before they were durable.
+    None where that cannot be told."""
 
 
 def of_objects(objects: Iterable[Object], agent: str) -> Ledger:
@@ -174,6 +177,7 @@ def of_sqlite(path: Path, agent: str) -> Ledger:
         for start in starts:
             ledger.gaps += _pauses(start)
         ledger.missing = list(_holes(rows, starts))
+        ledger.beyond = sum(_beyond(rows, start) for start in starts)
     return ledger
 
 
@@ -203,6 +207,12 @@ def _pauses(start: sqlite3.Row) -> Iterator[Gap]:
     for stream, t0 in certain.items():
         reason = "stopped" if start["clean"] else "interrupted"
         yield Gap(start["previous"], stream, t0, start["t"], reason, None)
+
+
+def _beyond(rows: Any, start: sqlite3.Row) -> int:
+    last: dict[str, int] = json.loads(start["last"] or "{}")
+    records = rows("select epoch, stream, seq from record where agent = ?")
+    return sum(r["epoch"] == start["previous"] and r["seq"] > last.get(r["stream"], 0) for r in records)
 
 
 def _holes(rows: Any, starts: list[sqlite3.Row]) -> Iterator[str]:

@@ -288,4 +288,5 @@ def test_a_ledger_is_the_same_from_objects_and_from_a_database(tmp_path) -> None
         assert getattr(stored, part) == getattr(printed, part)
     # 2 is in no GAP; 7 lies beyond what was durable and is kept.
     assert stored.missing == ["sample 01 1 from 2 on"]
+    assert stored.beyond == 1
     assert len(printed.missing) == 1
