@@ -259,7 +259,7 @@ def every_sync_takes_two_seconds(p: Patient) -> None:
     acknowledged = time.monotonic_ns()
     # The value that raises it is read up to a poll later than the edge.
     p.seen["waited for"] = sum(edge + NS // 5 < end < acknowledged for _, end in p.shim.syncs())
-    time.sleep(max(0, 10 - (now - begin) / NS))
+    time.sleep(max(0, 10 - (time.monotonic_ns() - begin) / NS))
     p.seen["polls"] = polls_made(p.member, begin, time.monotonic_ns())
     p.seen["dropped"] = p.member.counter("spool_queue_dropped")
     p.shim.heal()

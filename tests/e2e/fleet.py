@@ -313,11 +313,29 @@ class Fleet:
     def finish(self) -> None:
         """Every agent delivers what it has and stops in order, the receiver takes the rest and says what
         is missing."""
-        self.each(_end_well)
+        ended = self._end_well()
+        # A receiver that lost its broker comes back when its back-off says so.
+        for name, epoch in ended.items():
+            wait(lambda: epoch in self.ledger(name).stops, 60, f"the STOP of {name}", every_s=0.5)  # noqa: B023
         self._drain()
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
         assert self._process.wait(30) == 0
+
+    def _end_well(self) -> dict[str, str]:
+        """Each agent's last epoch."""
+        ended: dict[str, str] = {}
+
+        def end(member: Member) -> None:
+            if member.process is None:
+                member.start()
+            wait(member.is_up, what=f"{member.name} to read")
+            wait(member.is_delivered, 120, f"{member.name} to deliver")
+            ended[member.name] = member.status()["agent"]["epoch"]
+            member.stop()
+
+        self.each(end)
+        return ended
 
     def _drain(self) -> None:
         """Until the receiver has had nothing new for two seconds."""
@@ -330,11 +348,3 @@ class Fleet:
 
     def ledger(self, name: str) -> Ledger:
         return self._receiver.ledger(name)
-
-
-def _end_well(member: Member) -> None:
-    if member.process is None:
-        member.start()
-    wait(member.is_up, what=f"{member.name} to read")
-    wait(member.is_delivered, 120, f"{member.name} to deliver")
-    member.stop()

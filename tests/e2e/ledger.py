@@ -89,6 +89,8 @@ class Ledger:
     changes: list[Change] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     starts: list[Start] = field(default_factory=list)
+    stops: list[str] = field(default_factory=list)
+    """Epochs that ended in order."""
     missing: list[str] = field(default_factory=list)
     """Numbers that are neither there nor declared lost."""
     beyond: int | None = None
@@ -127,6 +129,8 @@ def _take(ledger: Ledger, item: Object) -> None:
             )  # fmt: skip
         case "start":
             ledger.starts.append(Start(item["epoch"], _ns(item["t"])))
+        case "stop":
+            ledger.stops.append(item["epoch"])
         case "missing":
             ledger.missing.append(f"{item['stream']} {item['epoch']} {item['from']}-{item['to']}")
 
@@ -173,6 +177,7 @@ def of_sqlite(path: Path, agent: str) -> Ledger:
                 for r in rows("select * from gap where agent = ? and to_seq is not null")
             ],
             starts=[Start(r["epoch"], r["t"]) for r in starts],
+            stops=[r["epoch"] for r in rows("select epoch from stop where agent = ?")],
         )  # fmt: skip
         for start in starts:
             ledger.gaps += _pauses(start)

@@ -238,7 +238,7 @@ def test_alarms_are_held_against_the_truth(told, faults: int) -> None:
 
 # --- where a ledger comes from -------------------------------------------------------------------
 
-OBJECTS = [
+OBJECTS: list[dict[str, Any]] = [
     {"kind": "start", "agent": "x", "epoch": "02", "t": 20.0},
     {"kind": "gap", "agent": "x", "lost_epoch": "01", "lost_stream": "sample", "t0": 9.5, "t1": 20.0,
      "reason": "interrupted", "count": None},
@@ -251,6 +251,7 @@ OBJECTS = [
     {"kind": "summary", "agent": "x", "device": "b", "point": "flow", "t0": 20.0, "t1": 21.0, "count": 5,
      "bad": 1, "missing": 2, "min": 1.0, "max": 2.0},
     {"kind": "alarm", "agent": "x", "name": "high", "t": 22.0, "state": "active"},
+    {"kind": "stop", "agent": "x", "epoch": "02"},
     {"kind": "missing", "agent": "x", "stream": "sample", "epoch": "01", "from": 2, "to": 2},
 ]  # fmt: skip
 
@@ -261,6 +262,7 @@ create table summary(site, agent, device, point, t0, t1, count, bad, missing, mi
                      last, quality, epoch, seq, row);
 create table alarm(site, agent, name, device, point, t, state, value, severity, repeated, epoch, seq);
 create table gap(site, agent, stream, gap_epoch, from_seq, to_seq, count, reason, t0, t1, epoch, seq);
+create table stop(site, agent, epoch, t, reason, last);
 create table start(site, agent, epoch, t, previous, clean, certain_until, certain, last);
 insert into sample values ('s', 'x', 'a', 'n', 21500000000, 7, null, 'good', '02', 2, 0),
                           ('s', 'y', 'a', 'n', 21500000000, 8, null, 'good', '03', 2, 0);
@@ -268,6 +270,7 @@ insert into summary values ('s', 'x', 'b', 'flow', 20000000000, 21000000000, 5, 
                             1.0, 2.0, 'good', '02', 1, 0);
 insert into alarm values ('s', 'x', 'high', 'b', 'level', 22000000000, 'active', 11.0, 'critical', 0, '02',
                           1);
+insert into stop values ('s', 'x', '02', 30000000000, 'stopped', '{}');
 insert into gap values ('s', 'x', 'sample', '01', 3, 5, 3, 'corrupt', 1000000000, 2000000000, '02', 2);
 """
 
@@ -284,7 +287,7 @@ def test_a_ledger_is_the_same_from_objects_and_from_a_database(tmp_path) -> None
         )
     stored, printed = of_sqlite(path, "x"), of_objects(OBJECTS, "x")
     assert set(stored.gaps) == set(printed.gaps)
-    for part in ("values", "windows", "changes", "starts"):
+    for part in ("values", "windows", "changes", "starts", "stops"):
         assert getattr(stored, part) == getattr(printed, part)
     # 2 is in no GAP; 7 lies beyond what was durable and is kept.
     assert stored.missing == ["sample 01 1 from 2 on"]
