@@ -23,8 +23,6 @@ SAME_TIME_NS = NS
 """A value's time is when the agent read its last byte; a busy test machine is this late at worst."""
 EDGE_NS = NS // 20
 """How far the clocks of two processes, each read once, may seem apart at the edge of a gap."""
-START_NS = 2 * NS
-"""From exec to the first record on the disk, on a busy machine."""
 
 Truth = Mapping[Key, Sequence[tuple[int, Any]]]
 """Per point what was served, and when."""
@@ -142,9 +140,10 @@ def judge(
     covered = {stream: _covered(stream, ledger) for stream in ("sample", "summary")}
     _judge_values(samples, ledger.values, covered["sample"], lives, verdict)
     _judge_windows(summaries, ledger.windows, covered["summary"], lives, verdict)
+    times = sorted(t for truth in (samples, summaries) for served in truth.values() for t, _ in served)
     for gap in ledger.gaps:
         if gap.is_pause:
-            _judge_pause(gap, ledger, lives, promise, verdict)
+            _judge_pause(gap, ledger, _Past(lives, times), promise, verdict)
         else:
             verdict.losses[gap.reason] += gap.count or 0
     verdict.lost += [f"record {missing}" for missing in ledger.missing]
@@ -174,20 +173,33 @@ def _is_covered(t0: int, t1: int, gaps: Sequence[tuple[int, int]]) -> bool:
     return any(begin - EDGE_NS <= t1 and t0 <= end + EDGE_NS for begin, end in gaps)
 
 
-def _judge_pause(gap: Gap, ledger: Ledger, lives: Sequence[Life], promise: Promise, verdict: Verdict) -> None:
+@dataclass(frozen=True, slots=True)
+class _Past:
+    lives: Sequence[Life]
+    times: Sequence[int]
+    """When anything was served, in order."""
+
+    def observed(self, life: Life) -> int:
+        """How long a life read something: not while it started."""
+        place = bisect_left(self.times, life.started)
+        first = self.times[place] if place < len(self.times) else life.ended
+        return max(0, life.ended - first)
+
+
+def _judge_pause(gap: Gap, ledger: Ledger, past: _Past, promise: Promise, verdict: Verdict) -> None:
     """A pause lies between the end of one life and a later one, and only lives that were too short to leave
     anything behind lie in it."""
     t0, t1 = _begin(gap, ledger), gap.t1
-    before = [life for life in lives if life.started <= t0 <= life.ended + EDGE_NS]
-    after = [life for life in lives if t1 is not None and life.started <= t1 <= life.ended]
+    before = [life for life in past.lives if life.started <= t0 <= life.ended + EDGE_NS]
+    after = [life for life in past.lives if t1 is not None and life.started <= t1 <= life.ended]
     if not before or not after or t1 is None or t1 < t0:
         verdict.wrong.append(f"{gap}: belongs to no pause")
         return
     over = before[0].ended - before[0].slow_ns - t0
     allowed = promise.of(before[0].end, gap.stream) + promise.slack_ns
-    for life in lives:
+    for life in past.lives:
         if before[0].ended < life.started and life.ended < after[0].started:
-            over += max(0, life.ended - life.started - START_NS)
+            over += max(0, past.observed(life) - life.slow_ns)
             allowed += promise.of(life.end, gap.stream)
     verdict.over[gap.stream].append(max(0, over) / NS)
     if over > allowed:

@@ -211,10 +211,16 @@ def test_what_a_gap_record_declares_is_not_missing() -> None:
     assert verdict.faults() == [] and verdict.losses == {"corrupt": 1}
 
 
-def test_a_life_too_short_to_leave_anything_lies_in_the_pause_of_the_one_before() -> None:
+@pytest.mark.parametrize(("observed", "faults"), [(0.0, 0), (0.3, 0), (1.4, 1)])
+def test_a_life_too_short_to_leave_anything_lies_in_the_pause_of_the_one_before(observed, faults) -> None:
+    """However long it took to start; but not when it has read for longer than a commit interval and more."""
     world = World()
-    world.lives.insert(1, Life(T0 + 8 * NS + NS // 2, T0 + 9 * NS, End.KILLED))
-    assert world.judge().faults() == []
+    life = Life(T0 + 8 * NS + NS // 10, T0 + 9 * NS + 9 * NS // 10, End.KILLED)
+    world.lives.insert(1, life)
+    for t in range(life.ended - round(observed * NS), life.ended, POLL):
+        world.samples[N].append((t, t))
+    world.samples[N].sort()
+    assert len(world.judge().wrong) == faults
 
 
 @pytest.mark.parametrize(
