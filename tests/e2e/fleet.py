@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -225,6 +226,10 @@ class JsonReceiver:
     def size(self) -> int:
         return self._out.stat().st_size
 
+    def has_stop(self, epoch: str) -> bool:
+        lines = self._out.read_text().splitlines()
+        return any('"kind": "stop"' in line and epoch in line for line in lines)
+
     def ledger(self, agent: str) -> Ledger:
         lines = self._out.read_text().splitlines(keepends=True)
         return ledger.of_objects((json.loads(line) for line in lines if line.endswith("\n")), agent)
@@ -239,6 +244,9 @@ class SqliteReceiver:
 
     def size(self) -> int:
         return ledger.count(self._database)
+
+    def has_stop(self, epoch: str) -> bool:
+        return ledger.stopped(self._database, epoch)
 
     def ledger(self, agent: str) -> Ledger:
         return ledger.of_sqlite(self._database, agent)
@@ -316,7 +324,7 @@ class Fleet:
         ended = self._end_well()
         # A receiver that lost its broker comes back when its back-off says so.
         for name, epoch in ended.items():
-            wait(lambda: epoch in self.ledger(name).stops, 60, f"the STOP of {name}", every_s=0.5)  # noqa: B023
+            wait(partial(self._receiver.has_stop, epoch), 60, f"the STOP of {name}")
         self._drain()
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)

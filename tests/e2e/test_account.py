@@ -13,7 +13,19 @@ import pytest
 from edge_agent.model import NS
 from tests.e2e import account
 from tests.e2e.account import End, Life, Promise
-from tests.e2e.ledger import Change, Gap, Key, Ledger, Start, Value, Window, of_objects, of_sqlite
+from tests.e2e.ledger import (
+    Change,
+    Gap,
+    Key,
+    Ledger,
+    Start,
+    Value,
+    Window,
+    count,
+    of_objects,
+    of_sqlite,
+    stopped,
+)
 
 T0 = 1_700_000_000 * NS
 POLL = NS // 10
@@ -257,7 +269,6 @@ OBJECTS: list[dict[str, Any]] = [
     {"kind": "summary", "agent": "x", "device": "b", "point": "flow", "t0": 20.0, "t1": 21.0, "count": 5,
      "bad": 1, "missing": 2, "min": 1.0, "max": 2.0},
     {"kind": "alarm", "agent": "x", "name": "high", "t": 22.0, "state": "active"},
-    {"kind": "stop", "agent": "x", "epoch": "02"},
     {"kind": "missing", "agent": "x", "stream": "sample", "epoch": "01", "from": 2, "to": 2},
 ]  # fmt: skip
 
@@ -293,9 +304,11 @@ def test_a_ledger_is_the_same_from_objects_and_from_a_database(tmp_path) -> None
         )
     stored, printed = of_sqlite(path, "x"), of_objects(OBJECTS, "x")
     assert set(stored.gaps) == set(printed.gaps)
-    for part in ("values", "windows", "changes", "starts", "stops"):
+    for part in ("values", "windows", "changes", "starts"):
         assert getattr(stored, part) == getattr(printed, part)
     # 2 is in no GAP; 7 lies beyond what was durable and is kept.
     assert stored.missing == ["sample 01 1 from 2 on"]
     assert stored.beyond == 1
+    assert count(path) == 5
+    assert stopped(path, "02") and not stopped(path, "01")
     assert len(printed.missing) == 1

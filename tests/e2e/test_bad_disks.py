@@ -167,8 +167,9 @@ def test_a_slow_disk_holds_up_no_poll_no_queue_and_no_alarm(outcome) -> None:
 
 @of("stands_still_for_ten_seconds")
 def test_an_agent_that_stood_still_goes_on_without_a_burst(outcome) -> None:
-    """One catch-up: what was missed is missing, not asked again."""
-    assert outcome.patient.seen["first second"] <= 1.3
+    """What was missed is missing: asked again it would be eleven times the polls of that second. Two times
+    are retries of what the machine was too busy for."""
+    assert outcome.patient.seen["first second"] <= 3
     assert not outcome.verdict.losses
 
 
