@@ -21,9 +21,9 @@ from edge_agent.records.values import Stamp
 from edge_agent.records.writer import RecordWriter
 from edge_agent.simulator.log import Served
 from edge_agent.spool import Limits, Spool
-from tests.e2e.account import End, Life
 from tests.e2e.broker_log import Acknowledged
 from tests.e2e.fleet import Member, wait
+from tests.e2e.verdict import End, Life
 from tests.rigs.disks import Disk, Ext4, Tmpfs
 from tests.rigs.relay import Relay
 from tests.rigs.shim import Shim

@@ -12,7 +12,6 @@ Every agent reads a plant of its own, all alike (`plant.py`).
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -33,11 +32,12 @@ from edge_agent.simulator.script import Setting, load_script
 from edge_agent.simulator.serial_line import SimulatedLine
 from edge_agent.simulator.truth import event_edges
 from tests.contract.broker import Broker
-from tests.e2e import account, ledger
-from tests.e2e.account import End, Life, Promise, Verdict
+from tests.e2e import account
 from tests.e2e.ledger import Ledger
 from tests.e2e.oracle import alarm_truth
 from tests.e2e.plant import COMMIT_S, CONFIG, SCRIPT, WINDOW_S
+from tests.e2e.receivers import RECEIVER
+from tests.e2e.verdict import End, Life, Promise, Verdict
 from tests.rigs.shim import Shim
 
 PROMISE = Promise(commit_ns=round(COMMIT_S * NS), window_ns=round(WINDOW_S * NS))
@@ -214,45 +214,6 @@ def _flat(counters: Any) -> Iterator[tuple[str, float]]:
             yield from ((key, one) for _, one in _flat(value))
         else:
             yield key, value
-
-
-class JsonReceiver:
-    """`edge-agent receive --json`, its lines in a file."""
-
-    def __init__(self, folder: Path) -> None:
-        self.arguments = ("--json",)
-        self._out = folder / "receiver.out"
-
-    def size(self) -> int:
-        return self._out.stat().st_size
-
-    def has_stop(self, epoch: str) -> bool:
-        lines = self._out.read_text().splitlines()
-        return any('"kind": "stop"' in line and epoch in line for line in lines)
-
-    def ledger(self, agent: str) -> Ledger:
-        lines = self._out.read_text().splitlines(keepends=True)
-        return ledger.of_objects((json.loads(line) for line in lines if line.endswith("\n")), agent)
-
-
-class SqliteReceiver:
-    """`edge-agent receive --to sqlite:FILE`."""
-
-    def __init__(self, folder: Path) -> None:
-        self._database = folder / "received.sqlite"
-        self.arguments = ("--to", f"sqlite:{self._database}")
-
-    def size(self) -> int:
-        return ledger.count(self._database)
-
-    def has_stop(self, epoch: str) -> bool:
-        return ledger.stopped(self._database, epoch)
-
-    def ledger(self, agent: str) -> Ledger:
-        return ledger.of_sqlite(self._database, agent)
-
-
-RECEIVER: type[JsonReceiver] | type[SqliteReceiver] = JsonReceiver
 
 
 class Fleet:

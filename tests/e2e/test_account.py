@@ -12,7 +12,6 @@ import pytest
 
 from edge_agent.model import NS
 from tests.e2e import account
-from tests.e2e.account import End, Life, Promise
 from tests.e2e.ledger import (
     Change,
     Gap,
@@ -26,6 +25,7 @@ from tests.e2e.ledger import (
     of_sqlite,
     stopped,
 )
+from tests.e2e.verdict import End, Life, Promise, Verdict
 
 T0 = 1_700_000_000 * NS
 POLL = NS // 10
@@ -75,7 +75,7 @@ class World:
             Gap(f"epoch{number}", "summary", whole, None, "interrupted", None),
         ]
 
-    def judge(self, promise: Promise = PROMISE) -> account.Verdict:
+    def judge(self, promise: Promise = PROMISE) -> Verdict:
         return account.judge(self.samples, self.summaries, self.ledger, self.lives, promise)
 
 

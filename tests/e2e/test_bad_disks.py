@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import fresh_seed
-from tests.e2e.account import Verdict
 from tests.e2e.bad_disks import OLD_RECORDS, SCENARIOS, Patient
 from tests.e2e.broker_log import Acknowledged
 from tests.e2e.fleet import Fleet
 from tests.e2e.ledger import Ledger
+from tests.e2e.verdict import Verdict
 from tests.rigs import disks
 from tests.rigs.relay import Relay
 from tests.rigs.shim import Shim, build

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.e2e import account
 from tests.e2e.fleet import Fleet, Member
 from tests.e2e.plant import COMMIT_S, WINDOW_S
+from tests.e2e.verdict import together
 
 pytestmark = pytest.mark.needs("mosquitto")
 
@@ -65,7 +65,7 @@ def kill(folder, seed: int, kills: int, agents: int) -> None:
             fleet.each(lambda member: survive(member, kills // agents, random.Random(f"{seed}{member.name}")))
         fleet.finish()
         members = list(fleet.members.values())
-        verdict = account.together(member.verdict(fleet.ledger(member.name)) for member in members)
+        verdict = together(member.verdict(fleet.ledger(member.name)) for member in members)
     print(f"{kills} kills in {time.monotonic() - began:.0f} s: {verdict.figures()}")
     assert not (faults := verdict.faults()), (len(faults), faults[:5])
     assert not verdict.losses

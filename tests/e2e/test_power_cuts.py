@@ -13,10 +13,10 @@ import time
 import pytest
 
 from edge_agent.model import NS
-from tests.e2e import account
 from tests.e2e.broker_log import Acknowledged
 from tests.e2e.fleet import Fleet, Member, wait
 from tests.e2e.plant import COMMIT_S, WINDOW_S
+from tests.e2e.verdict import Verdict, together
 from tests.rigs import disks
 from tests.rigs.disks import Ext4
 from tests.rigs.shim import Shim, build
@@ -103,7 +103,7 @@ def cut(folder, seed: int, cuts: list[int]) -> None:
             for plug in plugs.values():
                 plug.disk.close()
         ledgers = {name: fleet.ledger(name) for name in fleet.members}
-        verdict = account.together(fleet.members[name].verdict(found) for name, found in ledgers.items())
+        verdict = together(fleet.members[name].verdict(found) for name, found in ledgers.items())
     in_window = sum(plug.in_window for plug in plugs.values())
     took = time.monotonic() - began
     print(f"{sum(cuts)} power cuts in {took:.0f} s, {in_window} between an alarm's PUBACK and its fdatasync")
@@ -114,7 +114,7 @@ def cut(folder, seed: int, cuts: list[int]) -> None:
     assert not any(checked), checked
 
 
-def judge(verdict: account.Verdict, cuts: int, in_window: int) -> None:
+def judge(verdict: Verdict, cuts: int, in_window: int) -> None:
     assert not (faults := verdict.faults()), (len(faults), faults[:5])
     assert not verdict.losses
     assert in_window >= cuts / 4
