@@ -179,8 +179,9 @@ class Member:
         return {device["state"] for bus in self.status()["buses"] for device in bus["devices"]} == {"up"}
 
     def is_delivered(self) -> bool:
-        """Nothing waits but what was read in the last moment."""
-        return sum(self.status()["spool"]["unacked"].values()) <= 3
+        """Connected, and nothing waits but what was read in the last moment."""
+        now = self.status()
+        return now["uplink"]["state"] == "connected" and sum(now["spool"]["unacked"].values()) <= 3
 
     def next_alarm_ns(self) -> int:
         """When (monotonic) the level next rises or falls over the alarm's limit."""
