@@ -62,6 +62,7 @@ class PointSpec:
     alias: str | None = None
     """Another point of the device that may share this one's registers."""
     filters: tuple[Filter, ...] | None = None
+    resolution: float | None = None
     send: Send | None = None
 
 
@@ -149,7 +150,9 @@ class Config:
     devices: tuple[DeviceConfig, ...]
     alarms: tuple[AlarmConfig, ...]
     window_ns: int
+    checkpoint_ns: int
     send: Send
+    batch_ns: int
     uplink: UplinkDef
     spool: SpoolDef
     document: Document

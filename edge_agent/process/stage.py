@@ -25,10 +25,12 @@ from edge_agent.counters import Counters, declare
 from edge_agent.kernels import Kernels
 from edge_agent.kernels.layout import CHANGED, MISSING, QUALITY, ROW, WINDOWED
 from edge_agent.model import BAD_FRAME, GOOD, MonoNs, PointType, Quality, Send, Site, WallNs
-from edge_agent.process import readout, tables
+from edge_agent.process import openwindows, readout, tables
+from edge_agent.process.openwindows import Keys, Snapshot, TakenUp
 from edge_agent.process.plans import Plan, Plans
 from edge_agent.process.readout import QUALITIES, Latest, Summaries
 from edge_agent.process.results import AlarmTransition, Result, Sample, Summary
+from edge_agent.process.rounding import to_multiples_of
 from edge_agent.process.spans import Span
 from edge_agent.process.texts import Text, decode_text
 from edge_agent.process.verdicts import Verdicts
@@ -56,7 +58,12 @@ class Stage:
         sends = tuple(tables.sending(point, site.window_ns) for point in self._points)
         self._plans = Plans(self._points, sends)
         self._carries = tuple(readout.carries(point) for point in self._points)
-        self._summaries = Summaries([i for i, send in enumerate(sends) if send is Send.SUMMARY])
+        self._windowed = [i for i, send in enumerate(sends) if send is Send.SUMMARY]
+        self._summaries = Summaries(self._windowed)
+        self._keys: Keys | None = None
+        self._rounded = {
+            i: to_multiples_of(point.resolution) for i, point in enumerate(self._points) if point.resolution
+        }
         self._only_changes = tuple(send is Send.CHANGES for send in sends)
         self._texts = {i: Text() for i, p in enumerate(self._points) if p.type is PointType.STRING}
         self._verdicts = Verdicts(site, self._tables)
@@ -156,6 +163,8 @@ class Stage:
             at = point * ROW
             if t.state_i[at + CHANGED] or not self._only_changes[point]:
                 value = readout.sample_value(t, point, self._carries[point])
+                if point in self._rounded and isinstance(value, float):
+                    value = self._rounded[point](value)
                 yield Sample(point, block.mono_ns, block.wall_ns, value, QUALITIES[t.state_i[at + QUALITY]])
 
     def _text_samples(self, plan: Plan, block: Block, data: bytes, quality: Quality) -> Iterator[Sample]:
@@ -205,6 +214,28 @@ class Stage:
             for index, key in enumerate(self._tables.point_keys)
             if self._tables.config_i[index * ROW + WINDOWED]
         )
+
+    # --- windows that outlive a run -------------------------------------------------------------
+
+    def snapshot(self, until: WallNs) -> Snapshot:
+        """The running window as it is; every event up to `until` has been fed."""
+        rows = tuple(openwindows.collected(self._tables, self._window_keys()))
+        return Snapshot(t0_ns=self._span.t0_ns, t1_ns=self._span.t1_ns, until_ns=until, rows=rows)
+
+    def take_up(self, found: Snapshot, now_mono: MonoNs, now_wall: WallNs) -> TakenUp:
+        """Before the first event: go on with what an earlier run left open (`openwindows.take_up`)."""
+        span = Span.at(self._span.window_ns, now_mono, now_wall)
+        still_open = (span.t0_ns, span.t1_ns) == (found.t0_ns, found.t1_ns)
+        taken = openwindows.take_up(
+            found, self._tables, self._window_keys(), self._points, now_wall, still_open
+        )
+        self._span = span
+        return taken
+
+    def _window_keys(self) -> Keys:
+        if self._keys is None:
+            self._keys = Keys.of(self.site, self._windowed)
+        return self._keys
 
     # --- state --------------------------------------------------------------------------------
 

@@ -78,8 +78,10 @@ def resolve_into(config: Config, library: Library, report: Report) -> Site:
         buses=tuple(_with_devices(bus, sound) for bus in config.buses),
         alarms=alarms,
         window_ns=config.window_ns,
+        checkpoint_ns=config.checkpoint_ns,
         uplink=config.uplink,
         spool=config.spool,
+        batch_ns=config.batch_ns,
         source=config.document.file,
         config_hash=config.sha256,
     )
