@@ -45,4 +45,4 @@ class SqliteReceiver:
         return ledger.of_sqlite(self._database, agent)
 
 
-RECEIVER: type[JsonReceiver] | type[SqliteReceiver] = JsonReceiver
+RECEIVER: type[JsonReceiver] | type[SqliteReceiver] = SqliteReceiver

@@ -120,8 +120,8 @@ def judge(verdict: Verdict, cuts: int, in_window: int) -> None:
     assert in_window >= cuts / 4
     pauses = len(verdict.over["sample"])
     assert cuts / 3 < pauses <= cuts
-    assert sum(verdict.over["sample"]) <= 2 * COMMIT_S * pauses
-    assert sum(verdict.over["summary"]) <= (2 * COMMIT_S + WINDOW_S) * pauses
+    assert sum(verdict.over["sample"]) <= COMMIT_S * pauses
+    assert sum(verdict.over["summary"]) <= (COMMIT_S + WINDOW_S) * pauses
 
 
 @pytest.mark.timeout(300)
