@@ -189,6 +189,10 @@ class Member:
         edges = event_edges(self.line.slave.devices, start, MonoNs(now), MonoNs(now + 10 * NS))
         return edges[0][0]
 
+    def reads(self) -> int:
+        """Requests its line has answered so far."""
+        return sum(self.line.log.answers.values())
+
     def entries(self) -> list[Entry]:
         return self.line.log.entries()
 
