@@ -122,15 +122,19 @@ class Spool:
                     self._mark(item)
         self._keeper.bound_memory()
 
-    def commit(self, now: MonoNs, streams: Sequence[str] | None = None) -> None:
+    def commit(
+        self, now: MonoNs, streams: Sequence[str] | None = None, between: Callable[[], None] = lambda: None
+    ) -> None:
         """Make what was appended durable. Without `streams` (once per commit interval) also keep house:
-        limits, acknowledged segments, cursors, a disk that may have come back, files removed by others."""
+        limits, acknowledged segments, cursors, a disk that may have come back, files removed by others.
+        `between` is called after each stream and may append: a slow disk takes seconds for all of them."""
         if streams is None:
             self._guard.look()
             self._keeper.retry(now)
         for stream in ("event", *(s for s in reversed(STREAMS) if s != "event")):
             if streams is None or stream in streams:
                 self._keeper.sync(stream)
+                between()
         if streams is None:
             self._house.keep_house()
             self._save_cursors(sync=False)
@@ -149,6 +153,10 @@ class Spool:
     def note_losses(self, losses: Sequence[Loss]) -> None:
         """Losses that happened before the spool (a full queue): kept until they are declared."""
         self._house.note(losses)
+
+    def is_dirty(self, stream: str) -> bool:
+        """Whether something of a stream waits to be durable."""
+        return bool(self._logs[stream].held)
 
     @property
     def held_bytes(self) -> int:

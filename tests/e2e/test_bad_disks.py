@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import fresh_seed
-from tests.e2e.account import Verdict
 from tests.e2e.bad_disks import OLD_RECORDS, SCENARIOS, Patient
 from tests.e2e.broker_log import Acknowledged
 from tests.e2e.fleet import Fleet
 from tests.e2e.ledger import Ledger
+from tests.e2e.verdict import Verdict
 from tests.rigs import disks
 from tests.rigs.relay import Relay
 from tests.rigs.shim import Shim, build
@@ -157,7 +157,9 @@ def test_what_a_torn_file_held_is_declared(outcome) -> None:
 
 
 @of("every_sync_takes_two_seconds")
-def test_a_slow_disk_holds_up_no_poll_and_no_queue(outcome) -> None:
+def test_a_slow_disk_holds_up_no_poll_no_queue_and_no_alarm(outcome) -> None:
+    """An alarm that comes while others are synced waits for the one fdatasync that runs."""
+    assert outcome.patient.seen["waited for"] <= 1
     assert outcome.patient.seen["polls"] >= 0.95
     assert outcome.patient.seen["dropped"] == 0
     assert not outcome.verdict.losses
@@ -165,8 +167,9 @@ def test_a_slow_disk_holds_up_no_poll_and_no_queue(outcome) -> None:
 
 @of("stands_still_for_ten_seconds")
 def test_an_agent_that_stood_still_goes_on_without_a_burst(outcome) -> None:
-    """One catch-up: what was missed is missing, not asked again."""
-    assert outcome.patient.seen["first second"] <= 1.3
+    """What was missed is missing: asked again it would be eleven times the polls of that second. Two times
+    are retries of what the machine was too busy for."""
+    assert outcome.patient.seen["first second"] <= 3
     assert not outcome.verdict.losses
 
 
