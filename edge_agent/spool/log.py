@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from edge_agent.counters import Counters, declare
 from edge_agent.model import MonoNs, WallNs
-from edge_agent.records.values import STREAMS, EncodedRecord, Item, Kind, Loss, Mark, Recovery
+from edge_agent.records.values import AUDIT, STREAMS, EncodedRecord, Item, Kind, Loss, Mark, Recovery
 from edge_agent.spool import hints, recovery, space
 from edge_agent.spool import segment as seg
 from edge_agent.spool.births import Birth, Births
@@ -24,6 +24,7 @@ from edge_agent.spool.guard import Guard
 from edge_agent.spool.house import MEASUREMENTS, House, Parts
 from edge_agent.spool.keeper import Keeper
 from edge_agent.spool.lossbook import LossBook
+from edge_agent.spool.orders import Orders
 from edge_agent.spool.pool import Pool
 from edge_agent.spool.reading import Reader
 from edge_agent.spool.recovery import Found
@@ -36,7 +37,7 @@ from edge_agent.spool.trouble import Trouble
 SPOOL_QUARANTINED = declare("spool_quarantined", "files set aside because they could not be understood")
 SPOOL_TORN = declare("spool_torn_bytes", "bytes of unfinished frames found at the end of a stream")
 
-_CURSOR_BYTES = 16 << 10
+CURSOR_BYTES = 16 << 10
 _OPEN_ATTEMPTS = 3
 T = TypeVar("T")
 
@@ -68,6 +69,7 @@ class Spool:
         """Open for a run with a fresh random `epoch` of 8 bytes. SpoolError only if another process
         uses it or the path is no directory; a disk that cannot be written means a spool in memory."""
         self.epoch = epoch
+        self.path = path
         self._path = path
         self._files = files or OsFiles()
         self._lock = threading.Lock()
@@ -76,7 +78,8 @@ class Spool:
         self._pool = Pool(self._files, path / "free", space.segment_bytes(limits.max_bytes))
         self._births = Births(self._files, path / "births", path / "quarantine")
         self._book = LossBook(self._files, path / "losses")
-        self._cursors = SlotFile(self._files, path / "cursors", _CURSOR_BYTES)
+        self._cursors = SlotFile(self._files, path / "cursors", CURSOR_BYTES)
+        self.orders = Orders(self._files, path / "orders")
         self._trouble = Trouble(counters)
         parts = Parts(
             path, self._files, limits, counters, self._trouble,
@@ -125,6 +128,8 @@ class Spool:
             if streams is None or stream in streams:
                 self._keeper.sync(stream)
         if streams is None:
+            if self.last_seq(AUDIT) and not self._logs[AUDIT].held:
+                self.orders.settle()
             self._house.keep_house()
             self._save_cursors(sync=False)
             self._trouble.interval_over(in_use=not self._keeper.down)
@@ -170,6 +175,7 @@ class Spool:
                 log.close()
         self._book.close()
         self._cursors.close()
+        self.orders.close()
         self._guard.release()
 
     # --- uplink thread ----------------------------------------------------------------------------

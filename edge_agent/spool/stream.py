@@ -113,10 +113,12 @@ class StreamLog(StreamState):
             self._written += len(batch.seqs)
 
     def growth(self, incoming: int) -> int:
-        """How much more the files may take when this much is written, if the pool gives nothing."""
-        if self._fd is not None and self._at + incoming <= self.segments[-1].size:
-            return 0
-        return max(2 * incoming, LEAST_FILE_BYTES)
+        """How much more the files may take when this much is written."""
+        end = self._at + incoming
+        if self._fd is None or end > self._segment_bytes:
+            return 0 if self._pool else max(2 * incoming, LEAST_FILE_BYTES)
+        size = self.segments[-1].size
+        return 0 if end <= size else max(size, end - size + _PAGE)
 
     def _batch(self, active: Segment) -> _Batch:
         """What is held and fits the active file."""
@@ -148,6 +150,7 @@ class StreamLog(StreamState):
         self._files.sync(self._fd)
         if self._unnamed:
             self._files.sync_dir(self.folder)
+            self._pool.synced(self.folder)
             self._unnamed = False
         self.dirty = False
         self._synced_seq, self._synced_until = self._seq, self._until
@@ -261,8 +264,7 @@ class StreamLog(StreamState):
         return 2 * FRAME_BYTES + 8 + len(record.data)
 
     def _capacity(self, active: Segment) -> int:
-        """A file that is shorter than others does not grow while the pool has one that need not."""
-        return active.size if self._pool else max(active.size, self._segment_bytes)
+        return max(active.size, self._segment_bytes)
 
     def _frames(self, active: Segment, record: EncodedRecord) -> bytes:
         """The record's frame, behind a hole where seqs before it will never come."""
