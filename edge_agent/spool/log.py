@@ -18,6 +18,7 @@ from edge_agent.model import MonoNs, WallNs
 from edge_agent.records.values import AUDIT, STREAMS, EncodedRecord, Item, Kind, Loss, Mark, Recovery
 from edge_agent.spool import hints, recovery, space
 from edge_agent.spool import segment as seg
+from edge_agent.spool.active import Disk
 from edge_agent.spool.births import Birth, Births
 from edge_agent.spool.files import Files, OsFiles
 from edge_agent.spool.guard import Guard
@@ -31,7 +32,7 @@ from edge_agent.spool.recovery import Found
 from edge_agent.spool.slots import SlotFile
 from edge_agent.spool.space import Limits
 from edge_agent.spool.state import Ask, StoredRecord, Stretch
-from edge_agent.spool.stream import Disk, StreamLog
+from edge_agent.spool.stream import StreamLog
 from edge_agent.spool.trouble import Trouble
 
 SPOOL_QUARANTINED = declare("spool_quarantined", "files set aside because they could not be understood")
