@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from edge_agent.counters import Counters, declare
 from edge_agent.model import WallNs
@@ -18,6 +19,7 @@ from edge_agent.spool.births import Births
 from edge_agent.spool.files import Files
 from edge_agent.spool.lossbook import LossBook
 from edge_agent.spool.pool import Pool
+from edge_agent.spool.reading import Reader
 from edge_agent.spool.space import Limits
 from edge_agent.spool.state import Segment
 from edge_agent.spool.stream import StreamLog
@@ -25,6 +27,8 @@ from edge_agent.spool.trouble import Trouble
 
 SPOOL_LOST = declare("spool_lost", "records lost in or before the spool, all declared", "stream", "reason")
 SPOOL_EVICTED = declare("spool_evicted", "segments with unsent records given up for space", "stream")
+
+T = TypeVar("T")
 
 MEASUREMENTS = (SAMPLE, SUMMARY, ALARM)
 """What may expire or be purged. `event` and `audit` say what became of everything else."""
@@ -46,6 +50,7 @@ class Parts:
     births: Births
     book: LossBook
     pool: Pool
+    reader: Reader
     lock: threading.Lock
 
 
@@ -136,22 +141,27 @@ class House:
     def _reap(self) -> None:
         """Remove what can never be read again, and of what is only kept the oldest beyond `keep`."""
         for log in self._logs.values():
-            while self._under_lock(log.is_spent):
+            while self._decide(log.is_spent):
                 self._discard(log)
         with self._parts.lock:
             beyond = space.kept_bytes(self._logs) - self._parts.limits.keep_bytes
-        while beyond > 0:
-            with self._parts.lock:
-                stream = space.oldest_kept(self._logs)
-            if stream is None:
-                return
+        while beyond > 0 and (stream := self._decide(lambda: space.oldest_kept(self._logs))):
             beyond -= self._logs[stream].segments[0].size
             self._discard(self._logs[stream])
 
-    def _under_lock(self, question: object) -> bool:
-        assert callable(question)
+    def _decide(self, question: Callable[[], T]) -> T | None:
+        """Something may go by the answer, so it is asked when everything is noted that the reader has found
+        lost up to then: a segment of which that was the rest looks acknowledged. None where that fails."""
         with self._parts.lock:
-            return bool(question())
+            found = self._parts.reader.take_losses()
+            answer = question()
+        self.note(found)
+        try:
+            self._parts.book.save()
+        except OSError as error:
+            self._parts.trouble.failed("note loss", error)
+            return None
+        return answer
 
     def _keep_free(self) -> None:
         with contextlib.suppress(OSError):
@@ -163,8 +173,7 @@ class House:
 
     def _give_up(self, *, active_too: bool = True) -> bool:
         """One segment; false if there is none, or its loss could not be declared."""
-        with self._parts.lock:
-            victim = space.choose(self._logs, active_too=active_too)
+        victim = self._decide(lambda: space.choose(self._logs, active_too=active_too))
         if victim is None:
             return False
         log = self._logs[victim.stream]
@@ -180,8 +189,9 @@ class House:
     def _declare_oldest(self, log: StreamLog) -> bool:
         segment = log.segments[0]
         found = salvage.look_at(self._parts.files, segment)
-        with self._parts.lock:
-            going = log.acks.missing(*log.removable())
+        going = self._decide(lambda: log.acks.missing(*log.removable()))
+        if going is None:
+            return False
         lost = space.losses(segment.identity, going, LossReason.EVICTED, found)
         if log.stream != EVENT:
             return self._intend(lost)

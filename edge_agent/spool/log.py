@@ -82,13 +82,13 @@ class Spool:
         self._cursors = SlotFile(self._files, path / "cursors", CURSOR_BYTES)
         self.orders = Orders(self._files, path / "orders")
         self._trouble = Trouble(counters)
+        self._reader = Reader(self._logs, self._files, self._lock, self._trouble.failed)
         parts = Parts(
             path, self._files, limits, counters, self._trouble,
-            self._logs, self._births, self._book, self._pool, self._lock,
+            self._logs, self._births, self._book, self._pool, self._reader, self._lock,
         )  # fmt: skip
         self._house = House(parts)
         self._keeper = Keeper(parts, self._house, self._cursors)
-        self._reader = Reader(self._logs, self._files, self._lock, self._trouble.failed)
         counters.get(SPOOL_QUARANTINED).add(recovery.clear_way(self._files, path, path / "quarantine"))
         self._guard = Guard(path, self._files, self._keeper, self._logs, self._trouble)
         self._house.undeclared += self._insist(self._book.load, [])

@@ -500,3 +500,29 @@ def test_a_read_only_directory_means_memory_and_what_is_stored_is_still_sent(sma
     commit(spool, 1)
     assert "Read-only" in spool.stats().problem
     spool.close(MonoNs(0))
+
+
+def test_a_loss_the_reader_found_is_noted_before_the_segment_it_was_the_rest_of_goes() -> None:
+    files = FakeFiles()
+    paths = filled(files)
+    files.flip(paths[0], 5_000 * 8)
+    spool = open_spool(files, 2, max_bytes=2 << 20)
+    position = 0
+    while records := spool.read("sample", position):
+        spool.ack("sample", [one.position for one in records])
+        position = records[-1].position + 1
+
+    def killed(operation: str, path: Path) -> int:
+        if operation == "sync" and path.suffix == ".free":
+            raise PowerCut
+        return 0
+
+    # Everything of the first segment is acknowledged or lost, so its file is used again.
+    files.fail = killed
+    with pytest.raises(PowerCut):
+        commit(spool)
+    files.fail = lambda _operation, _path: 0
+    files.kill()
+    assert paths[0] not in files.paths()
+    [loss] = open_spool(files, 3).take_losses()
+    assert (loss.reason, loss.count) == ("corrupt", 1)
