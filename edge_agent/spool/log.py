@@ -18,6 +18,7 @@ from edge_agent.model import MonoNs, WallNs
 from edge_agent.records.values import AUDIT, STREAMS, EncodedRecord, Item, Kind, Loss, Mark, Recovery
 from edge_agent.spool import hints, recovery, space
 from edge_agent.spool import segment as seg
+from edge_agent.spool.account import Account
 from edge_agent.spool.active import Disk
 from edge_agent.spool.births import Birth, Births
 from edge_agent.spool.files import Files, OsFiles
@@ -83,15 +84,16 @@ class Spool:
         self.orders = Orders(self._files, path / "orders")
         self._trouble = Trouble(counters)
         self._reader = Reader(self._logs, self._files, self._lock, self._trouble.failed)
+        self._account = Account(self._book, self._reader, self._lock, counters, self._trouble)
         parts = Parts(
             path, self._files, limits, counters, self._trouble,
-            self._logs, self._births, self._book, self._pool, self._reader, self._lock,
+            self._logs, self._births, self._book, self._pool, self._account, self._lock,
         )  # fmt: skip
         self._house = House(parts)
         self._keeper = Keeper(parts, self._house, self._cursors)
         counters.get(SPOOL_QUARANTINED).add(recovery.clear_way(self._files, path, path / "quarantine"))
         self._guard = Guard(path, self._files, self._keeper, self._logs, self._trouble)
-        self._house.undeclared += self._insist(self._book.load, [])
+        self._account.undeclared += self._insist(self._book.load, [])
         if not self._keeper.down and self._keeper.prepare():
             with contextlib.suppress(OSError):
                 self._pool.clear()
@@ -138,16 +140,11 @@ class Spool:
     def take_losses(self) -> list[Loss]:
         """Losses since the last call (after opening: those an earlier run left undeclared). Each is to
         be declared by a GAP record, see `RecordWriter.gaps`."""
-        with self._lock:
-            losses = self._reader.take_losses()
-        self._house.note(losses)
-        taken = list(self._house.undeclared)
-        self._house.undeclared.clear()
-        return taken
+        return self._account.take()
 
     def note_losses(self, losses: Sequence[Loss]) -> None:
         """Losses that happened before the spool (a full queue): kept until they are declared."""
-        self._house.note(losses)
+        self._account.note(losses)
 
     @property
     def held_bytes(self) -> int:
@@ -262,7 +259,7 @@ class Spool:
         with self._lock:
             losses = self._reader.take_losses()
             cursors = hints.encode(self._logs.values())
-        self._house.note(losses)
+        self._account.note(losses)
         self._keeper.save_cursors(cursors, sync=sync)
 
     # --- inside -----------------------------------------------------------------------------------
