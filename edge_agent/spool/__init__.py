@@ -76,9 +76,10 @@ Age
 """
 
 from edge_agent.spool.births import Birth
-from edge_agent.spool.log import Spool, Stats
+from edge_agent.spool.log import Spool
 from edge_agent.spool.space import Limits
 from edge_agent.spool.state import StoredRecord, Stretch
+from edge_agent.spool.stats import Stats
 from edge_agent.spool.writer import SpoolWriter
 
 __all__ = ["Birth", "Limits", "Spool", "SpoolWriter", "Stats", "StoredRecord", "Stretch"]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -33,6 +32,7 @@ from edge_agent.spool.recovery import Found
 from edge_agent.spool.slots import SlotFile
 from edge_agent.spool.space import Limits
 from edge_agent.spool.state import Ask, StoredRecord, Stretch
+from edge_agent.spool.stats import Stats
 from edge_agent.spool.stream import StreamLog
 from edge_agent.spool.trouble import Trouble
 
@@ -42,24 +42,6 @@ SPOOL_TORN = declare("spool_torn_bytes", "bytes of unfinished frames found at th
 CURSOR_BYTES = 16 << 10
 _OPEN_ATTEMPTS = 3
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stats:
-    """For the status socket."""
-
-    bytes_used: int
-    max_bytes: int
-    kept_bytes: int
-    """Of them segments that are acknowledged and only kept, for who asks again."""
-    free_bytes: int
-    """Of them files without content, to be used again."""
-    memory_only: bool
-    """The disk is unusable and records live in memory: said aloud, because a restart loses them."""
-    problem: str
-    """The disk operation that failed first; empty after a commit interval in which none did."""
-    unacked: dict[str, int]
-    """Records per stream that are neither acknowledged nor lost."""
 
 
 class Spool:
