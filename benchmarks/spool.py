@@ -138,7 +138,7 @@ def main() -> int:
     options = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("benchmarks/spool.py counts what reaches a loop device: it takes root")
-    rows = [*amplification(options.quick), reference(30 if options.quick else 300), recovery(1 << 30)]
+    rows = [*amplification(options.quick), reference(60 if options.quick else 600), recovery(1 << 30)]
     return publish("spool", rows)
 
 

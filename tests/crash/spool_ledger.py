@@ -47,6 +47,8 @@ class Life:
         """What each GAP record declares."""
         self.purged: set[Key] = set()
         self.faults = 0
+        self.fail_once: tuple[int, int] | None = None
+        """At which operation, with which errno, beside what fails at random."""
         self.ended: dict[tuple[bytes, str], int] = {}
         """What a START says was left of the epoch before it."""
 
@@ -73,6 +75,9 @@ class Life:
                 self.cached |= run.appended
 
     def _fail(self, _operation: str, _path: Path) -> int:
+        if self.fail_once and self.files.operations == self.fail_once[0]:
+            self.faults += 1
+            return self.fail_once[1]
         if self.failing and self.rng.random() < self.failing:
             self.faults += 1
             return self.rng.choice(ERRORS)
@@ -95,7 +100,7 @@ class Life:
         missing = self.durable - set(found) - self.received - declared - told - self._interrupted()
         assert not missing, f"neither there nor declared: {sorted(missing)[:5]}"
         damaged = lost([loss for loss in undeclared if loss.reason == "corrupt"])
-        if not self.failing:
+        if not self.faults:
             assert not damaged & self.durable, "declared damaged although it was safe"
         referred = {s.dict_hash for log in spool._logs.values() for s in log.segments if not s.gone}
         assert referred - {b"", None} <= {birth.dict_hash for birth in spool.births()}
@@ -110,7 +115,7 @@ class Life:
 
     def _interrupted(self) -> set[Key]:
         """What START declares: it knows no better where the newest file could not be read, and only there."""
-        if not self.failing:
+        if not self.faults:
             return set()
         return {key for key in self.durable if key[2] > self.ended.get(key[:2], 1 << 62)}
 
