@@ -132,7 +132,10 @@ class Keeper:
             self._trouble.failed("cursors", error)
 
     def bound_memory(self) -> None:
-        """Without a disk, the oldest of the lowest class goes."""
+        """What is not durable yet is made so; without a disk, the oldest of the lowest class goes."""
+        if self.held_bytes > self._parts.limits.memory_bytes:
+            for stream in _ORDER:
+                self.sync(stream)
         lost: list[Loss] = []
         for stream in STREAMS:
             log = self._logs[stream]
