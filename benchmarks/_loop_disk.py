@@ -25,6 +25,11 @@ class LoopDisk:
         stat = Path(f"/sys/block/{self.device}/stat").read_text().split()
         return int(stat[_WRITTEN]) * _SECTOR, int(stat[_FLUSHES])
 
+    def forget(self) -> None:
+        """Nothing of it is in the system's cache any more, and of no other disk anything is lost there."""
+        _run("umount", str(self.path))
+        _run("mount", "-o", "loop", str(self.path.parent / "image"), str(self.path))
+
     def settle(self) -> None:
         """Nothing waits to be written any more."""
         _run("sync", "-f", str(self.path))

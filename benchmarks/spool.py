@@ -117,8 +117,7 @@ def recovery(size: int) -> Row:
             for _ in range(size // (1000 * PAYLOAD)):
                 store.put(batch(1000, rng))
             store.close()
-            disk.settle()
-            Path("/proc/sys/vm/drop_caches").write_text("3")
+            disk.forget()
             started = perf_counter()
             store = SpoolStore(disk.path, 2 * size) if name == "edge-agent" else make(disk.path)
             first = store.spool.read("sample", max_records=1) if isinstance(store, SpoolStore) else (
