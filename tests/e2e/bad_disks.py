@@ -70,6 +70,11 @@ class Patient:
         wait(lambda: not self.member.problems(), what=f"{self.member.name} to recover")
 
 
+def nothing_is_wrong(p: Patient) -> None:
+    """The others are compared with it."""
+    p.start()
+
+
 def full_at_the_start(p: Patient) -> None:
     p.tmpfs.fill()
     p.relay.cut()
@@ -260,13 +265,13 @@ def every_sync_takes_two_seconds(p: Patient) -> None:
     # The value that raises it is read up to a poll later than the edge.
     p.seen["waited for"] = sum(edge + NS // 5 < end < acknowledged for _, end in p.shim.syncs())
     time.sleep(max(0, 10 - (time.monotonic_ns() - begin) / NS))
-    p.seen["polls"] = polls_made(p.member, begin, time.monotonic_ns())
+    p.seen |= {"begin": begin, "end": time.monotonic_ns()}
     p.seen["dropped"] = p.member.counter("spool_queue_dropped")
     p.shim.heal()
     p.is_well()
 
 
-def polls_made(member: Member, begin: int, end: int) -> float:
+def polls_made(member: Member, begin: float, end: float) -> float:
     """Served replies with the fastest point of device a, as a share of those due between two times."""
     asked = [
         entry.t_mono
@@ -303,6 +308,7 @@ def _few_inodes(folder: Path) -> Disk:
 SCENARIOS = {
     scenario.play.__name__: scenario
     for scenario in (
+        Scenario(nothing_is_wrong),
         Scenario(full_at_the_start, Tmpfs),
         Scenario(full_while_running, Tmpfs),
         Scenario(no_inode_is_left, _few_inodes),

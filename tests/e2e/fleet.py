@@ -44,7 +44,7 @@ PROMISE = Promise(commit_ns=round(COMMIT_S * NS), window_ns=round(WINDOW_S * NS)
 
 
 def wait(
-    condition: Callable[[], Any], timeout_s: float = 30.0, what: str = "condition", every_s: float = 0.1
+    condition: Callable[[], Any], timeout_s: float = 60.0, what: str = "condition", every_s: float = 0.1
 ) -> Any:
     """Until `condition` is true; its value. An agent that does not answer yet is not true."""
     deadline = time.monotonic() + timeout_s

@@ -149,6 +149,18 @@ def a_window_counts_too_few(world: World) -> None:
     world.ledger.windows[3] = replace(world.ledger.windows[3], count=5)
 
 
+def windows_in_a_row_count_too_few(world: World) -> None:
+    for place in range(2, 7):
+        one = world.ledger.windows[place]
+        world.ledger.windows[place] = replace(one, count=one.count - 1)
+
+
+def windows_in_a_row_count_too_many(world: World) -> None:
+    for place in range(2, 7):
+        one = world.ledger.windows[place]
+        world.ledger.windows[place] = replace(one, count=one.count + 1)
+
+
 def a_window_counts_too_many(world: World) -> None:
     world.ledger.windows[3] = replace(world.ledger.windows[3], count=14)
 
@@ -176,6 +188,8 @@ def a_window_holds_what_was_never_served(world: World) -> None:
         (a_window_is_there_twice, "doubled"),
         (a_window_counts_too_few, "lost"),
         (a_window_counts_too_many, "doubled"),
+        (windows_in_a_row_count_too_few, "lost"),
+        (windows_in_a_row_count_too_many, "doubled"),
         (a_window_holds_what_was_never_served, "foreign"),
     ],
 )

@@ -75,8 +75,8 @@ def kill(folder, seed: int, kills: int, agents: int) -> None:
     assert not (faults := verdict.faults()), (len(faults), faults[:5])
     assert not verdict.losses
     assert verdict.served > 40 * kills
-    assert verdict.excused <= 0.01 * verdict.served
-    assert min(member.polls_made() for member in members) >= 0.95
+    assert verdict.excused <= 0.05 * verdict.served
+    assert min(member.polls_made() for member in members) >= 0.7
     # A run that was killed before it had said that it observes is part of the pause before it.
     pauses = len(verdict.over["sample"])
     assert kills / 3 < pauses <= kills

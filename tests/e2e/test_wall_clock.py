@@ -28,7 +28,7 @@ from tests.e2e.fleet import Fleet, Member, wait
 from tests.e2e.plant import SITE, WINDOW_S
 from tests.rigs.shim import Shim, build
 
-pytestmark = [pytest.mark.needs("mosquitto"), pytest.mark.needs("cc"), pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.needs("mosquitto"), pytest.mark.needs("cc"), pytest.mark.timeout(300)]
 
 YEAR = 365 * 86400 * NS
 HOUR = 3600 * NS
@@ -148,7 +148,7 @@ def one(told, request) -> Told:
     return found
 
 
-def test_every_value_is_there_once_and_no_poll_was_missed(one) -> None:
+def test_every_value_is_there_once_and_no_poll_was_missed(one, told) -> None:
     assert one.missing == []
     for device, point in one.points():
         if point.send != "samples" or point.type.is_float:
@@ -161,9 +161,14 @@ def test_every_value_is_there_once_and_no_poll_was_missed(one) -> None:
         # What came too late for the agent to believe is bad.
         taken = Counter(value_of(point, sample.words) for sample in one.taken(device, point))
         assert (taken - got).total() <= len(rows) - got.total(), "served, but not told"
-        planned = 1 + (served[-1].t_mono - served[0].t_mono) / point.poll_ns
-        # Seven agents at once on a busy machine miss some; the first polls of a start come when they can.
-        assert 0.85 * planned <= len(served) <= planned + 3
+        # As many as under a clock that stays right: the machine may be busy.
+        share = _share(served, point) / _share(told["stays_right"].served(device, point), point)
+        assert 0.85 <= share <= 1.15
+
+
+def _share(served: Sequence[log.Sample], point: PointDef) -> float:
+    """Of the polls due from the first to the last."""
+    return len(served) / (1 + (served[-1].t_mono - served[0].t_mono) / point.poll_ns)
 
 
 def test_windows_hold_every_value_once(one) -> None:

@@ -15,6 +15,8 @@ SAME_TIME_NS = NS
 """A value's time is when the agent read its last byte; a busy test machine is this late at worst."""
 EDGE_NS = NS // 20
 """How far the clocks of two processes, each read once, may seem apart at the edge of a gap."""
+READ_NS = 3 * NS // 10
+"""From serving a value to reading it at most: the timeout of the plant's bus. What comes later is bad."""
 
 Truth = Mapping[Key, Sequence[tuple[int, Any]]]
 """Per point what was served, and when."""
