@@ -80,6 +80,8 @@ class GuardedSocket:
         """The guard ended the connection."""
         self.error = ""
         """Why the connection ended, where the socket or the guard said so."""
+        self.ended = False
+        """The other side ended it."""
         self.received = 0
         self._sent = 0
         self._left = 0
@@ -101,6 +103,7 @@ class GuardedSocket:
             self.broken = isinstance(error, GuardError)
             self.error = str(error.strerror or error)
             raise
+        self.ended = not data
         self.received += len(data)
         return data
 

@@ -8,7 +8,7 @@ stream that nothing of it may be sent now; it keeps its place.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from edge_agent.uplink.outbox import Ref, Run
 
@@ -125,4 +125,17 @@ def up_to(runs: Sequence[Run], epoch: bytes, tails: Mapping[str, int]) -> list[R
         last = min(run.last, tails.get(run.stream, 0)) if run.epoch == epoch else run.last
         if run.first <= last:
             kept.append(Run(run.epoch, run.stream, run.first, last))
+    return kept
+
+
+def without(runs: Sequence[Run], refs: Collection[Ref]) -> list[Run]:
+    """`runs` without a few records that are sent otherwise."""
+    kept = list(runs)
+    for ref in refs:
+        for run in kept:
+            if (run.epoch, run.stream) == (ref.epoch, ref.stream) and run.first <= ref.seq <= run.last:
+                kept.remove(run)
+                parts = (run.first, ref.seq - 1), (ref.seq + 1, run.last)
+                kept += [Run(run.epoch, run.stream, first, last) for first, last in parts if first <= last]
+                break
     return kept

@@ -79,7 +79,8 @@ class Refusals:
         return known is not None and known.rule is not None and not _is_due(known, now)
 
     def next_probe(self, now: MonoNs) -> Item | None:
-        """What was set aside and may be tried now; another one each time. Not offered again."""
+        """What was set aside and may be tried now: the oldest, or another one each time where the record
+        itself was refused. Not offered again."""
         for known in self._classes.values():
             if known.rule and known.aside and _is_due(known, now):
                 return known.aside.popleft()[0]
@@ -93,7 +94,10 @@ class Refusals:
     def refused(self, now: MonoNs, item: Item, rule: Rule, verdict: Verdict, *, keep: bool = True) -> bool:
         """True when that parks its class. `keep`: nobody else remembers the item."""
         known = self._classes.setdefault(_class_of(item.topic), _Class(self._park_ns))
-        if keep:
+        if keep and item == known.probe and verdict is Verdict.PARK:
+            # Nothing is wrong with the record, and the oldest is to come first.
+            known.aside.appendleft((item, rule))
+        elif keep:
             known.aside.append((item, rule))
         if known.rule:
             self._refused_probe(now, known, item, rule)
@@ -121,7 +125,8 @@ class Refusals:
             return Released()
         del self._classes[name]
         if known.rule:
-            return Released(again=tuple(item for item, _ in known.aside), opened=name)
+            again = sorted((item for item, _ in known.aside), key=_age)
+            return Released(again=tuple(again), opened=name)
         return Released(
             given_up=tuple((item, rule) for item, rule in known.aside if isinstance(item, Send)),
         )
@@ -157,3 +162,7 @@ def _is_due(known: _Class, now: MonoNs) -> bool:
 def _class_of(topic: str) -> str:
     root, mark, _ = topic.partition(_MANY)
     return root + mark + "+" if mark else topic
+
+
+def _age(item: Item) -> tuple[bytes, int]:
+    return (item.ref.epoch, item.ref.seq) if isinstance(item, Send) else (b"", 0)

@@ -31,7 +31,7 @@ from edge_agent.uplink.flight import Flight
 from edge_agent.uplink.items import Item, Send
 from edge_agent.uplink.limits import Limits
 from edge_agent.uplink.outbox import Ref, Run
-from edge_agent.uplink.queue import Backlog, LiveQueue, up_to
+from edge_agent.uplink.queue import Backlog, LiveQueue, up_to, without
 from edge_agent.uplink.reasons import Cause, Rule, Verdict
 from edge_agent.uplink.refusals import Refusals
 from edge_agent.uplink.replay import Replays
@@ -111,7 +111,8 @@ class Session:
         self._greeting.extend(greeting)
         self._live = LiveQueue(epoch, tails)
         runs = up_to(unacked, epoch, tails)
-        self._backlog = Backlog(self._confirm.connected(now, runs) if self._confirm else runs)
+        runs = self._confirm.connected(now, runs) if self._confirm else runs
+        self._backlog = Backlog(without(runs, self.suspects.refs()))
         self.refusals.connected(now)
         self.suspects.connected(now)
 
@@ -293,9 +294,8 @@ class Session:
         """The three sources in turn, so that none waits for the end of another; but alarms first."""
         closed = self._closed_hist(now)
         backlog = self._backlog
-        while ref := backlog.next(only_first=True, closed=closed):
-            if ref not in self.suspects:
-                return self._hist(ref)
+        if ref := backlog.next(only_first=True, closed=closed):
+            return self._hist(ref)
         sources: list[Callable[[], Ref | None]] = [lambda: backlog.next(closed=closed)]
         sources.append(lambda: self.replays.next(closed))
         if self._confirm:
@@ -303,10 +303,9 @@ class Session:
             sources.append(lambda: again.next(closed=closed))
         for turn in range(len(sources)):
             which = (self._turn + turn) % len(sources)
-            while ref := sources[which]():
-                if which == 1 or ref not in self.suspects:
-                    self._turn = which + 1
-                    return self._hist(ref, replay=which == 1)
+            if ref := sources[which]():
+                self._turn = which + 1
+                return self._hist(ref, replay=which == 1)
         return None
 
     def _backlog_waits(self, now: MonoNs) -> bool:

@@ -52,6 +52,9 @@ class Suspects:
     def __len__(self) -> int:
         return len(self._suspects)
 
+    def refs(self) -> list[Ref]:
+        return list(self._suspects)
+
     def connected(self, now: MonoNs) -> None:
         self._since = now
         self._tried.clear()
