@@ -38,7 +38,6 @@ from edge_agent.uplink.wire import Event as LinkEvent
 
 _SPOOL_BOUND_NS = 60 * NS
 """Reading the spool can take as long as a failing disk does."""
-_LOOK_EVERY_NS = NS
 _NO_ACK = Failure(Cause.NO_ACK, "the broker does not acknowledge", "half-open link, or broker overloaded")
 
 
@@ -58,6 +57,8 @@ class Tuning:
     """At the end: how long the answer to the last status is waited for."""
     health_ns: int = 60 * NS
     """Between two health messages; the first comes a tenth of it after connecting."""
+    look_ns: int = NS
+    """Between two looks at how delivery stands, for the status."""
 
 
 class Sender:
@@ -166,7 +167,7 @@ class Sender:
 
     def _look(self, now: MonoNs) -> None:
         """Once a second, for other threads."""
-        self._look_at = MonoNs(now + _LOOK_EVERY_NS)
+        self._look_at = MonoNs(now + self._tuning.look_ns)
         self._waiting = dict(self._outbox.waiting())
         self._delivery = report.delivery(now, self._session, self._confirm)
         self._problems = report.problems(now, self._session, self._confirm, deaf=self._deaf)

@@ -46,29 +46,29 @@ def _outbox(count: int) -> MemoryOutbox:
 
 def test_a_slow_link_is_not_taken_for_dead_and_alarms_pass_the_backlog(broker: Broker) -> None:
     """9600 bit/s, and an ack timeout far below the time the window needs on the line."""
-    slow = replace(FAST, limits=replace(FAST.limits, ack_timeout_ns=1500 * MS), connack_timeout_ns=5000 * MS)
+    slow = replace(FAST, limits=replace(FAST.limits, ack_timeout_ns=1000 * MS), connack_timeout_ns=5000 * MS)
     with Probe(broker) as probe, ChaosProxy(broker.port) as proxy:
         proxy.bytes_per_s = 960
         proxy.delay_s = 0.1
-        with Running(proxy.url, _outbox(40), tuning=slow) as running:
+        with Running(proxy.url, _outbox(22), tuning=slow) as running:
             running.until_state("connected")
             running.append("alarm", b"alarm")
             probe.wait_for(f"{ROOT}/data/alarm")
-            assert len(_first_arrivals(probe)) < 40
+            assert len(_first_arrivals(probe)) < 22
             running.until(lambda: not running.outbox.waiting(), 30)
             assert running.count("uplink_connects") == 1 and running.count("uplink_failures") == 0
-        assert _first_arrivals(probe) == _records(1, 40)
+        assert _first_arrivals(probe) == _records(1, 22)
 
 
 def test_a_link_with_long_delays_drains_in_order(broker: Broker) -> None:
     with Probe(broker) as probe, ChaosProxy(broker.port) as proxy:
         proxy.delay_s = 0.25
         tuning = replace(FAST, connack_timeout_ns=3000 * MS)
-        with Running(proxy.url, _outbox(60), tuning=tuning, limits={"ack_timeout_ns": 2000 * MS}) as running:
+        with Running(proxy.url, _outbox(36), tuning=tuning, limits={"ack_timeout_ns": 2000 * MS}) as running:
             running.until_sent()
             assert running.count("uplink_connects") == 1
-        assert _first_arrivals(probe) == _records(1, 60)
-        assert running.count("uplink_sent") == 60
+        assert _first_arrivals(probe) == _records(1, 36)
+        assert running.count("uplink_sent") == 36
 
 
 def test_a_half_open_link_is_noticed_while_data_go_on_coming(broker: Broker) -> None:

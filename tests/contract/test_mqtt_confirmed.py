@@ -25,6 +25,12 @@ DN = "ea1/plant-a/press/dn"
 CONFIRMED = replace(FAST, limits=replace(FAST.limits, confirm_ns=400 * MS, confirm_cap_ns=1600 * MS))
 
 
+@pytest.fixture(autouse=True)
+def _quick_receiver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gathers what it acknowledges for a second."""
+    monkeypatch.setattr("edge_agent.receiver.receiver._ACK_EVERY_NS", 100 * MS)
+
+
 @pytest.fixture
 def agent(tmp_path: Path) -> Iterator[StoredAgent]:
     with StoredAgent(tmp_path / "spool") as stored:

@@ -29,6 +29,7 @@ FAST = Tuning(
     drain_ns=500 * MS,
     goodbye_ns=300 * MS,
     health_ns=100 * MS,
+    look_ns=20 * MS,
 )
 
 
