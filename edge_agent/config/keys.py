@@ -200,6 +200,8 @@ SPOOL = Table(
         "max_size": Key(size("4MiB", "1TiB"), "512MiB"),
         "min_free": Key(size("0B", "1TiB"), "64MiB"),
         "commit": Key(duration("10ms", "60s"), "1s"),
+        "keep": Key(size("0B", "1TiB"), "64MiB"),
+        "max_age": Key(duration("0s", "3650d"), "0s"),
     },
     WRITE_HINTS,
 )

@@ -158,15 +158,23 @@ def _uplink(place: Place, raw: object) -> UplinkDef | None:
     return broker.build(place, read_table(place, raw, keys.UPLINK))
 
 
+_LEAST_AGE_NS = 3600 * NS
+"""Less would give up what only waits for a broker that restarts."""
+
+
 def _spool(place: Place, raw: object) -> SpoolDef | None:
     given = read_table(place, raw, keys.SPOOL)
     if place.report.is_flawed(place.path):
         return None
+    if 0 < given["max_age"] < _LEAST_AGE_NS:
+        (place / "max_age").refuse("is too short", "0s for never, or at least 1h")
     return SpoolDef(
         path=given["path"],
         max_bytes=given["max_size"],
         min_free_bytes=given["min_free"],
         commit_ns=given["commit"],
+        keep_bytes=given["keep"],
+        max_age_ns=given["max_age"],
     )
 
 

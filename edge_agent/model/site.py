@@ -268,6 +268,10 @@ class SpoolDef:
     max_bytes: int = 512 << 20
     min_free_bytes: int = 64 << 20
     commit_ns: int = NS
+    keep_bytes: int = 64 << 20
+    """For records that are acknowledged already, so that they can be asked for again."""
+    max_age_ns: int = 0
+    """Unacknowledged records older than this are given up; 0: never."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import Any
 from edge_agent.records import envelope
 from edge_agent.records.bodies import Alarm, Samples, Summaries
 from edge_agent.records.envelope import Envelope
-from edge_agent.records.events import Birth, ClockSet, Gap, Start, Stop
+from edge_agent.records.events import Audit, Birth, ClockSet, Gap, Start, Stop
 from edge_agent.records.values import Kind
 
 
@@ -22,7 +22,7 @@ class Opaque:
     raw: Any
 
 
-KnownBody = Start | Birth | Samples | Summaries | Alarm | Gap | ClockSet | Stop
+KnownBody = Start | Birth | Samples | Summaries | Alarm | Gap | ClockSet | Stop | Audit
 Body = KnownBody | Opaque
 
 _BODIES: dict[int, type[KnownBody]] = {
@@ -34,6 +34,7 @@ _BODIES: dict[int, type[KnownBody]] = {
     Kind.GAP: Gap,
     Kind.CLOCK_SET: ClockSet,
     Kind.STOP: Stop,
+    Kind.AUDIT: Audit,
 }
 NEEDS_DICTIONARY = frozenset((Kind.SAMPLES, Kind.SUMMARY))
 

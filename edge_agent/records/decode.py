@@ -17,7 +17,7 @@ from edge_agent.records.bodies import Alarm, Samples, Summaries
 from edge_agent.records.codec import Opaque
 from edge_agent.records.dictionary import MAX_DICTIONARY_BYTES, Dictionary, PointEntry
 from edge_agent.records.envelope import Envelope
-from edge_agent.records.events import Birth, ClockSet, Gap, Start, Stop
+from edge_agent.records.events import Audit, Birth, ClockSet, Gap, Start, Stop
 
 _MAX_BYTES = 16 << 20
 """Of all dictionaries together, canonical; decoded they take a small multiple of it."""
@@ -71,7 +71,9 @@ class Unresolved:
     kept: int
 
 
-RecordBody = Start | Birth | SampleRows | SummaryRows | Alarm | Gap | ClockSet | Stop | Opaque | Unresolved
+RecordBody = (
+    Start | Birth | SampleRows | SummaryRows | Alarm | Gap | ClockSet | Stop | Audit | Opaque | Unresolved
+)
 
 
 @dataclass(frozen=True, slots=True)

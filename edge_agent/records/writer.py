@@ -27,6 +27,7 @@ from edge_agent.records.envelope import MAX_INT, MAX_OVERHEAD, Envelope
 from edge_agent.records.pack import MAX_RECORD_BYTES
 from edge_agent.records.values import (
     ALARM,
+    AUDIT,
     EVENT,
     SAMPLE,
     STREAMS,
@@ -35,6 +36,7 @@ from edge_agent.records.values import (
     Item,
     Kind,
     Loss,
+    LossReason,
     Mark,
     Recovery,
     Stamp,
@@ -149,6 +151,20 @@ class RecordWriter:
     def gaps(self, losses: Iterable[Loss], now: Stamp) -> list[Item]:
         """One GAP record per loss."""
         return [self._emit(EVENT, Kind.GAP, now, events.Gap(loss=loss), declares=loss) for loss in losses]
+
+    def audits(self, audits: Iterable[events.Audit], now: Stamp) -> list[Item]:
+        """One AUDIT record each."""
+        return [self._emit(AUDIT, Kind.AUDIT, now, audit) for audit in audits]
+
+    def forfeit(self, points: Iterable[int], t0: WallNs, t1: WallNs) -> list[Item]:
+        """Values of these points were read from `t0` to `t1` and lost before a record held them. The next
+        number of the stream is given to what is missing, so that a GAP record can declare it; nothing
+        where none of the points sends samples (the others count as missing in their summaries)."""
+        if not any(self._site.points[point].send is not Send.SUMMARY for point in points):
+            return []
+        self._seq[SAMPLE] += 1
+        seq = self._seq[SAMPLE]
+        return [Loss(self.epoch, SAMPLE, seq, seq, 1, LossReason.OVERFLOW, t0, t1)]
 
     # --- inside ---------------------------------------------------------------------------------
 

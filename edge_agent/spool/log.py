@@ -14,27 +14,30 @@ from pathlib import Path
 from typing import TypeVar
 
 from edge_agent.counters import Counters, declare
-from edge_agent.model import MonoNs
-from edge_agent.records.values import STREAMS, EncodedRecord, Item, Kind, Loss, Mark, Recovery
+from edge_agent.model import MonoNs, WallNs
+from edge_agent.records.values import AUDIT, STREAMS, EncodedRecord, Item, Kind, Loss, Mark, Recovery
 from edge_agent.spool import hints, recovery, space
 from edge_agent.spool import segment as seg
 from edge_agent.spool.births import Birth, Births
 from edge_agent.spool.files import Files, OsFiles
 from edge_agent.spool.guard import Guard
+from edge_agent.spool.house import MEASUREMENTS, House, Parts
 from edge_agent.spool.keeper import Keeper
 from edge_agent.spool.lossbook import LossBook
+from edge_agent.spool.orders import Orders
+from edge_agent.spool.pool import Pool
 from edge_agent.spool.reading import Reader
 from edge_agent.spool.recovery import Found
 from edge_agent.spool.slots import SlotFile
 from edge_agent.spool.space import Limits
-from edge_agent.spool.state import StoredRecord, Stretch
-from edge_agent.spool.stream import StreamLog
+from edge_agent.spool.state import Ask, StoredRecord, Stretch
+from edge_agent.spool.stream import Disk, StreamLog
 from edge_agent.spool.trouble import Trouble
 
 SPOOL_QUARANTINED = declare("spool_quarantined", "files set aside because they could not be understood")
 SPOOL_TORN = declare("spool_torn_bytes", "bytes of unfinished frames found at the end of a stream")
 
-_CURSOR_BYTES = 16 << 10
+CURSOR_BYTES = 16 << 10
 _OPEN_ATTEMPTS = 3
 T = TypeVar("T")
 
@@ -45,6 +48,10 @@ class Stats:
 
     bytes_used: int
     max_bytes: int
+    kept_bytes: int
+    """Of them segments that are acknowledged and only kept, for who asks again."""
+    free_bytes: int
+    """Of them files without content, to be used again."""
     memory_only: bool
     """The disk is unusable and records live in memory: said aloud, because a restart loses them."""
     problem: str
@@ -62,25 +69,31 @@ class Spool:
         """Open for a run with a fresh random `epoch` of 8 bytes. SpoolError only if another process
         uses it or the path is no directory; a disk that cannot be written means a spool in memory."""
         self.epoch = epoch
+        self.path = path
         self._path = path
         self._files = files or OsFiles()
         self._lock = threading.Lock()
         self._limits = limits
         self._logs: dict[str, StreamLog] = {}
+        self._pool = Pool(self._files, path / "free", space.segment_bytes(limits.max_bytes))
         self._births = Births(self._files, path / "births", path / "quarantine")
         self._book = LossBook(self._files, path / "losses")
-        self._cursors = SlotFile(self._files, path / "cursors", _CURSOR_BYTES)
+        self._cursors = SlotFile(self._files, path / "cursors", CURSOR_BYTES)
+        self.orders = Orders(self._files, path / "orders")
         self._trouble = Trouble(counters)
-        self._keeper = Keeper(
+        parts = Parts(
             path, self._files, limits, counters, self._trouble,
-            self._logs, self._births, self._book, self._cursors, self._lock,
+            self._logs, self._births, self._book, self._pool, self._lock,
         )  # fmt: skip
+        self._house = House(parts)
+        self._keeper = Keeper(parts, self._house, self._cursors)
         self._reader = Reader(self._logs, self._files, self._lock, self._trouble.failed)
         counters.get(SPOOL_QUARANTINED).add(recovery.clear_way(self._files, path, path / "quarantine"))
         self._guard = Guard(path, self._files, self._keeper, self._logs, self._trouble)
-        self._keeper.undeclared += self._insist(self._book.load, [])
-        if not self._keeper.down:
-            self._keeper.prepare()
+        self._house.undeclared += self._insist(self._book.load, [])
+        if not self._keeper.down and self._keeper.prepare():
+            with contextlib.suppress(OSError):
+                self._pool.clear()
         self.recovery: Recovery = self._recover(counters)
 
     # --- writer thread ----------------------------------------------------------------------------
@@ -91,7 +104,10 @@ class Spool:
         error here; ValueError for a record of another epoch or out of order."""
         items = list(items)
         records = [item for item in items if isinstance(item, EncodedRecord)]
-        self._keeper.make_room(sum(len(record.data) + seg.FRAME_BYTES for record in records))
+        incoming = dict.fromkeys(STREAMS, 0)
+        for record in records:
+            incoming[record.stream] += len(record.data) + 2 * seg.FRAME_BYTES
+        self._house.make_room({stream: count for stream, count in incoming.items() if count})
         for record in records:
             self._logs[record.stream].hold(record)
             if record.kind == Kind.BIRTH:
@@ -112,7 +128,9 @@ class Spool:
             if streams is None or stream in streams:
                 self._keeper.sync(stream)
         if streams is None:
-            self._keeper.keep_house()
+            if self.last_seq(AUDIT) and not self._logs[AUDIT].held:
+                self.orders.settle()
+            self._house.keep_house()
             self._save_cursors(sync=False)
             self._trouble.interval_over(in_use=not self._keeper.down)
 
@@ -121,14 +139,32 @@ class Spool:
         be declared by a GAP record, see `RecordWriter.gaps`."""
         with self._lock:
             losses = self._reader.take_losses()
-        self._keeper.note(losses)
-        taken = list(self._keeper.undeclared)
-        self._keeper.undeclared.clear()
+        self._house.note(losses)
+        taken = list(self._house.undeclared)
+        self._house.undeclared.clear()
         return taken
 
     def note_losses(self, losses: Sequence[Loss]) -> None:
         """Losses that happened before the spool (a full queue): kept until they are declared."""
-        self._keeper.note(losses)
+        self._house.note(losses)
+
+    @property
+    def held_bytes(self) -> int:
+        """What a power cut would take now."""
+        return self._keeper.held_bytes
+
+    def expire(self, now: WallNs) -> None:
+        """Give up what is older than `max_age`, by a wall clock that is synchronised."""
+        self._house.expire(now)
+
+    def purge(self, streams: Sequence[str], now: WallNs) -> dict[str, int]:
+        """Give up everything that is stored of these streams, declared as purged; how many unsent records
+        went. OSError where that cannot be declared, ValueError for a stream that keeps the account."""
+        if not set(streams) <= set(MEASUREMENTS):
+            raise ValueError(f"only {', '.join(MEASUREMENTS)} can be purged")
+        counts = self._house.purge(streams, now)
+        self._save_cursors(sync=True)
+        return counts
 
     def close(self, now: MonoNs) -> None:
         """Commit, make the cursors durable, let go of the lock."""
@@ -139,6 +175,7 @@ class Spool:
                 log.close()
         self._book.close()
         self._cursors.close()
+        self.orders.close()
         self._guard.release()
 
     # --- uplink thread ----------------------------------------------------------------------------
@@ -148,9 +185,12 @@ class Spool:
         max_bytes: int = 64 << 10, acked_too: bool = False,
     ) -> list[StoredRecord]:  # fmt: skip
         """The next unacknowledged records from `position` to before `end`, oldest first; empty when
-        there are none. Damage met on the way is skipped and declared. `acked_too`: also those that are
-        acknowledged but still there."""
-        return self._reader.read(stream, position, end, max_records, max_bytes, acked_too=acked_too)
+        there are none. With `acked_too` also those that are acknowledged and still kept. Damage met on the
+        way is skipped and declared."""
+        ask = Ask(
+            position=position, end=end, max_records=max_records, max_bytes=max_bytes, acked_too=acked_too
+        )
+        return self._reader.read(stream, ask)
 
     def read_one(self, epoch: bytes, stream: str, seq: int) -> bytes | None:
         """One unacknowledged record by its identity; None if it is not there (any more)."""
@@ -179,6 +219,7 @@ class Spool:
         log = self._logs[stream]
         with self._lock:
             if isinstance(positions, range):
+                # A receiver's acknowledgement may cover a million.
                 log.acks.add(max(1, positions.start), min(positions.stop, log.tail) - 1)
                 return
             for position in positions:
@@ -186,14 +227,13 @@ class Spool:
                     log.acks.add(position, position)
 
     def refuse(self, stream: str, positions: Iterable[int]) -> None:
-        """A broker refuses these for good: lost, and declared like damage found while reading."""
-        with self._lock:
-            self._reader.refuse(self._logs[stream], positions)
+        """The broker refuses these for good: they count as lost, and nobody is asked for them again."""
+        self._reader.refuse(stream, positions)
 
     def stored(self, stream: str) -> list[Stretch]:
-        """What can be read, acknowledged or not, oldest first."""
+        """Everything that can be read, acknowledged or not, oldest first, by epoch."""
         with self._lock:
-            return self._logs[stream].stretches()
+            return self._logs[stream].stored()
 
     def unacked(self, stream: str) -> list[Stretch]:
         """What is neither acknowledged nor known to be lost, oldest first, by epoch."""
@@ -208,10 +248,14 @@ class Spool:
     # --- any thread -------------------------------------------------------------------------------
 
     def stats(self) -> Stats:
+        with self._lock:
+            kept = space.kept_bytes(self._logs)
         counts = {stream: sum(s.last - s.first + 1 for s in self.unacked(stream)) for stream in STREAMS}
         return Stats(
-            bytes_used=self._keeper.bytes_used,
-            max_bytes=self._keeper.max_bytes,
+            bytes_used=self._house.bytes_used,
+            max_bytes=self._house.max_bytes,
+            kept_bytes=kept,
+            free_bytes=self._pool.bytes_used,
             memory_only=self._keeper.down,
             problem=self._trouble.problem,
             unacked=counts,
@@ -221,7 +265,7 @@ class Spool:
         with self._lock:
             losses = self._reader.take_losses()
             cursors = hints.encode(self._logs.values())
-        self._keeper.note(losses)
+        self._house.note(losses)
         self._keeper.save_cursors(cursors, sync=sync)
 
     # --- inside -----------------------------------------------------------------------------------
@@ -239,10 +283,8 @@ class Spool:
         for stream, one in found.items():
             counters.get(SPOOL_QUARANTINED).add(one.quarantined)
             counters.get(SPOOL_TORN).add(one.newest.torn_bytes)
-            self._logs[stream] = StreamLog(
-                stream, self._path / stream, self._files, self._lock,
-                space.segment_bytes(self._limits.max_bytes), self.epoch, one.segments, one.tail,
-            )  # fmt: skip
+            disk = Disk(self._path / stream, self._files, self._lock, self._pool)
+            self._logs[stream] = StreamLog(stream, disk, self.epoch, one.segments, one.tail)
         with contextlib.suppress(OSError):
             hints.apply(self._cursors.load(), self._logs)
         for stream, one in found.items():
@@ -250,6 +292,8 @@ class Spool:
                 self._reader.lose_damage(self._logs[stream], one.segments[-1], one.newest, one.newest.end_seq)
         try:
             counters.get(SPOOL_QUARANTINED).add(self._births.load())
+            if not self._keeper.down:
+                recovery.make_durable(self._files, found)
         except OSError as error:
             self._trouble.failed("open", error)
         return recovery.recover(found)

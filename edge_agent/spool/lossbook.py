@@ -21,7 +21,6 @@ from edge_agent.records.values import Loss
 from edge_agent.spool.files import Files
 from edge_agent.spool.slots import SlotFile
 
-_SLOT_BYTES = 8192
 MAX_ENTRIES = 96
 """So many fit a slot whatever their numbers are."""
 
@@ -29,8 +28,10 @@ MAX_ENTRIES = 96
 class LossBook:
     """One thread."""
 
+    SLOT_BYTES = 8192
+
     def __init__(self, files: Files, path: Path) -> None:
-        self._slots = SlotFile(files, path, _SLOT_BYTES)
+        self._slots = SlotFile(files, path, self.SLOT_BYTES)
         self._losses: list[Loss] = []
         self._unsaved = False
 
@@ -60,6 +61,12 @@ class LossBook:
         except OSError:
             # In a file opened anew; only what fails twice is a disk that failed.
             self.save()
+
+    def withdraw(self, losses: Iterable[Loss]) -> None:
+        """What was noted last does not happen after all."""
+        for loss in losses:
+            with contextlib.suppress(ValueError):
+                self._losses.remove(loss)
 
     def save(self) -> None:
         """Make durable what is not; OSError if the disk does not take it."""

@@ -24,7 +24,7 @@ from edge_agent.uplink.address import Login
 from edge_agent.uplink.backoff import BackoffPolicy
 from edge_agent.uplink.confirm import Confirmations
 from edge_agent.uplink.feed import Feed
-from edge_agent.uplink.inbox import Audit, Inbox, no_audit
+from edge_agent.uplink.inbox import Auditor, Inbox, no_audit
 from edge_agent.uplink.limits import Limits
 from edge_agent.uplink.link import Link, versions
 from edge_agent.uplink.mirror import Mirror
@@ -73,7 +73,7 @@ class Sender:
         alarm_states: Callable[[], Sequence[AlarmTransition]] = tuple,
         health: Callable[[], Mapping[str, Any]] | None = None,
         *,
-        audit: Audit = no_audit,
+        audit: Auditor = no_audit,
         tuning: Tuning | None = None,
         random: Random | None = None,
     ) -> None:

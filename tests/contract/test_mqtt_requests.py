@@ -13,6 +13,7 @@ import pytest
 from edge_agent.model import MonoNs, Severity, WallNs
 from edge_agent.process.results import AlarmTransition
 from edge_agent.records import envelope
+from edge_agent.records.events import Audit
 from edge_agent.uplink.outbox import Births, MemoryOutbox
 from edge_agent.uplink.payloads import ReplayRequest
 from tests.contract.broker import Broker, Probe
@@ -36,14 +37,14 @@ class Audited:
     """What would become records of the stream `audit`."""
 
     def __init__(self) -> None:
-        self.said: list[tuple[str, str, str, str]] = []
+        self.said: list[Audit] = []
 
-    def __call__(self, *what: str) -> None:
-        self.said.append(what)  # type: ignore[arg-type]
+    def __call__(self, audit: Audit) -> None:
+        self.said.append(audit)
 
     @property
     def results(self) -> list[str]:
-        return [f"{what} {result}" for _, what, result, _ in self.said]
+        return [f"{audit.what} {audit.result}" for audit in self.said]
 
 
 def _ask(probe: Probe, first: int, last: int, epoch: bytes = A, stream: str = "sample") -> None:
@@ -65,7 +66,7 @@ def test_a_replay_sends_what_is_kept_and_says_what_is_not(broker: Broker) -> Non
         running.until(lambda: audited.results == ["replay accepted", "replay done"])
         expected = [b"%d" % n for n in range(1, 11)] + [b"8", b"9", b"10"]
         probe.wait_until(lambda _: probe.payloads(f"{ROOT}/hist/sample") == expected)
-        assert audited.said[1][3].endswith("8 to 12: 3 sent, 2 not there any more")
+        assert audited.said[1].detail.endswith("8 to 12: 3 sent, 2 not there any more")
         assert running.count("uplink_replayed") == 3 and running.count("uplink_acked") == 10
         assert not outbox.waiting()
 
@@ -77,7 +78,7 @@ def test_a_replay_of_nothing_that_is_there_is_answered_too(broker: Broker) -> No
         _ask(probe, 1, 1_000_000, epoch=B)
         _ask(probe, 1, 5, stream="nothing")
         running.until(lambda: audited.results == ["replay done"] * 2)
-        assert "0 sent, 1000000 not there" in audited.said[0][3]
+        assert "0 sent, 1000000 not there" in audited.said[0].detail
         assert running.counters.snapshot()["uplink_requests{replay,unknown}"] == 2
 
 
@@ -112,7 +113,7 @@ def test_a_replay_goes_on_after_a_lost_connection(broker: Broker) -> None:
             running.sender._link._connection._guarded.close()  # type: ignore[union-attr]
             running.until(lambda: "replay done" in audited.results, 20)
             assert running.count("uplink_connects") == 2
-        assert "200 sent, 0 not there" in audited.said[-1][3]
+        assert "200 sent, 0 not there" in audited.said[-1].detail
         assert len(set(probe.payloads(f"{ROOT}/hist/sample")[200:])) == 200
 
 

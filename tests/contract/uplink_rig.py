@@ -13,7 +13,7 @@ from edge_agent.counters import Counters
 from edge_agent.model import NS, Site, SpoolDef, UplinkDef
 from edge_agent.process.results import AlarmTransition
 from edge_agent.uplink.backoff import BackoffPolicy
-from edge_agent.uplink.inbox import Audit, no_audit
+from edge_agent.uplink.inbox import Auditor, no_audit
 from edge_agent.uplink.limits import Limits
 from edge_agent.uplink.outbox import MemoryOutbox, Outbox
 from edge_agent.uplink.sender import Sender, Tuning
@@ -57,7 +57,7 @@ class Running:
         alarms: Callable[[], Sequence[AlarmTransition]] = tuple,
         health: Callable[[], Mapping[str, Any]] | None = None,
         limits: dict[str, Any] | None = None,
-        audit: Audit = no_audit,
+        audit: Auditor = no_audit,
         **uplink: Any,
     ) -> None:
         self.outbox = outbox if outbox is not None else MemoryOutbox()
