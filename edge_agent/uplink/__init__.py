@@ -3,7 +3,7 @@
     topics, payloads      names and small documents of both sides
     outbox                what the uplink needs of a spool, and one in memory
     session               pure: which record next, and what an answer means, with
-      queue, bucket         the order, and the rate of what is not live
+      queue, hist, bucket   the order, and the rate of what is not live
       flight                what is unanswered, and when the link is dead
       reasons, refusals     the broker's codes, what it refuses, what is given up
       suspects              records over which it hangs up

@@ -48,7 +48,7 @@ class Word(StrEnum):
     """Of an epoch or stream nothing was sent of."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Stream:
     patience_ns: int
     stalled_since: MonoNs

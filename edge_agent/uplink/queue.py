@@ -18,7 +18,7 @@ FIRST = ("alarm", "event", "audit")
 Closed = Callable[[str], bool]
 
 
-def _open(_stream: str) -> bool:
+def nothing_closed(_stream: str) -> bool:
     return False
 
 
@@ -58,7 +58,7 @@ class LiveQueue:
             self._next.setdefault(stream, 1)
             self._tails[stream] = tail
 
-    def next(self, *, only_alarms: bool = False, closed: Closed = _open) -> Ref | None:
+    def next(self, *, only_alarms: bool = False, closed: Closed = nothing_closed) -> Ref | None:
         """The record to send next; it is not offered again."""
         for stream in ("alarm",) if only_alarms else self._rotation.order():
             seq = self._next.get(stream, 1)
@@ -68,7 +68,7 @@ class LiveQueue:
                 return Ref(self._epoch, stream, seq)
         return None
 
-    def waiting(self, closed: Closed = _open) -> int:
+    def waiting(self, closed: Closed = nothing_closed) -> int:
         """Records of streams that are not closed."""
         return sum(tail - self._next[s] + 1 for s, tail in self._tails.items() if not closed(s))
 
@@ -93,7 +93,7 @@ class Backlog:
         runs.append(run)
         self.waiting += run.last - run.first + 1
 
-    def next(self, *, only_first: bool = False, closed: Closed = _open) -> Ref | None:
+    def next(self, *, only_first: bool = False, closed: Closed = nothing_closed) -> Ref | None:
         """The record to send next; it is not offered again. `only_first`: of the streams with a rank."""
         for stream in FIRST if only_first else self._rotation.order():
             runs = self._runs.get(stream)

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from edge_agent.model import MonoNs
 from edge_agent.uplink.items import Item, Send
@@ -25,8 +26,7 @@ _MANY = "/up/alarm/"
 """The states of all alarms are one class: a list that denies one denies all, and each would be probed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parked:
+class Parked(NamedTuple):
     """For the status: a class nothing is sent of."""
 
     topic: str
@@ -36,8 +36,7 @@ class Parked:
     aside: int
 
 
-@dataclass(frozen=True, slots=True)
-class Released:
+class Released(NamedTuple):
     """What an acceptance lets go."""
 
     again: tuple[Item, ...] = ()
@@ -46,7 +45,7 @@ class Released:
     """The class that is parked no longer."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Class:
     pause_ns: int
     aside: deque[tuple[Item, Rule]] = field(default_factory=deque)
@@ -72,6 +71,11 @@ class Refusals:
         for known in self._classes.values():
             known.aside.clear()
             known.probe, known.probe_at = None, now
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing is refused: the usual case."""
+        return not self._classes
 
     def is_closed(self, topic: str, now: MonoNs) -> bool:
         """Whether nothing may be sent there; false for a parked class whose probe is due."""

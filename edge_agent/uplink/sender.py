@@ -129,14 +129,14 @@ class Sender:
 
     def snapshot(self) -> dict[str, Any]:
         """For the status: what the connection is doing, since when, why not, and what waits."""
-        waiting = self._waiting
+        waiting, delivery = self._waiting, self._delivery
         return {
             **self._link.snapshot(),
             "in_flight": self._session.in_flight,
             "window": self._session.window,
             "waiting": waiting,
-            "backlog": sum(waiting.values()),
-            **self._delivery,
+            "backlog": max(0, sum(waiting.values()) - delivery["unconfirmed"]),
+            **delivery,
         }
 
     # --- the thread -----------------------------------------------------------------------------

@@ -101,7 +101,7 @@ def test_while_a_stream_is_parked_only_probes_are_sent_of_it(tmp_path: Path) -> 
         running.append("sample", *(b"%d" % number for number in range(200)))
         running.append("event", b"allowed")
         running.until(lambda: running.count("uplink_refused") >= 18)
-        # One window (without the places of alarms) went out before the first refusal was heard of, and then one at a time.
+        # One window, but for the places of alarms, went out before the first refusal was heard of.
         assert running.count("uplink_sent") <= running.count("uplink_refused") + 2
         assert running.counters.snapshot()["uplink_parked{not authorised}"] == 1
         assert running.outbox.waiting() == {"sample": 200}

@@ -188,6 +188,41 @@ def test_a_window_of_refusals_is_one_pause() -> None:
     assert session.wake_at(T0) == T0 + NS
 
 
+def test_a_pause_does_not_keep_the_thread_awake_for_the_backlog() -> None:
+    session = _up(_session(), unacked=(Run(OLD, "sample", 1, 1000),))
+    for token, _ in enumerate(_drain(session)):
+        session.answered(T0, token, 0x97)
+    assert session.next(T0) is None and session.wake_at(T0) == T0 + NS
+
+
+def test_a_parked_class_with_nothing_to_send_does_not_keep_the_thread_awake() -> None:
+    session = _up(_session())
+    session.appended({"sample": 1})
+    _drain(session)
+    session.answered(T0, 0, 0x87)
+    session.disconnected(T0, Cause.LOST)
+    later = MonoNs(T0 + 3600 * NS)
+    _up(session, tails={"sample": 1}, now=later)
+    assert session.next(later) is None and session.wake_at(later) is None
+
+
+def test_records_too_large_for_the_broker_are_probed_like_those_it_refuses() -> None:
+    session = _up(_session())
+    session.appended({"sample": 5})
+    now, seqs = T0, []
+    for _ in range(4):
+        for _ in range(10):
+            if (item := session.next(now)) is None:
+                break
+            assert isinstance(item, Send)
+            seqs.append(item.ref.seq)
+            session.unsendable(now, item, 0x95)
+        when = session.wake_at(now)
+        assert when is not None
+        now = when
+    assert seqs == [1, 2, 3, 1, 2, 3], "three in a row, then another one at each probe"
+
+
 def test_a_pause_holds_everything_and_grows() -> None:
     session = _up(_session())
     session.appended({"sample": 2, "alarm": 1})
@@ -335,6 +370,8 @@ def test_every_record_is_offered_once_a_connection_and_acknowledged_only_by_its_
                 session.sent(now, step, item, 10)
                 flying[step] = item
                 assert len(flying) <= session.window
+            elif (wake := session.wake_at(now)) is not None:
+                assert wake > now, "the thread would spin"
             if flying and (kind == "kind" or data.draw(st.booleans())):
                 token = min(flying) if kind == "kind" else data.draw(st.sampled_from(sorted(flying)))
                 code = 0 if kind == "kind" else data.draw(st.sampled_from([0, 0, 0x10, 0x97, 0x87, 0x99]))
