@@ -5,8 +5,8 @@ nothing of it is sent but one probe now and then, without a new connection, and 
 A record is refused (too large, its payload): it is *set aside*.
 
 A record is given up only when it is the exception: another of its class was accepted behind its
-refusal. A broker that refuses one record after the other is wrong by itself, so after `_IN_A_ROW` of
-them the class is parked and nothing is lost.
+refusal. Until one is, it is tried again at the times of probes. A broker that refuses one record after
+the other is wrong by itself: after `_IN_A_ROW` of them the class is parked and nothing is lost.
 """
 
 from __future__ import annotations
@@ -55,6 +55,8 @@ class _Class:
     probe_at: MonoNs = _NEVER
     probe: Item | None = None
     """On its way."""
+    doubtful: bool = False
+    """What is set aside was refused for itself: another record is the better probe."""
 
 
 class Refusals:
@@ -82,12 +84,13 @@ class Refusals:
         known = self._classes.get(_class_of(topic)) if self._classes else None
         return known is not None and known.rule is not None and not _is_due(known, now)
 
-    def next_probe(self, now: MonoNs) -> Item | None:
-        """What was set aside and may be tried now: the oldest, or another one each time where the record
-        itself was refused. Not offered again."""
+    def next_probe(self, now: MonoNs, *, at_last: bool = False) -> Item | None:
+        """What was set aside and may be tried now: the oldest, but where a record itself was refused
+        (`at_last`) only if nothing else of its class can be. Not offered again."""
         for known in self._classes.values():
-            if known.rule and known.aside and _is_due(known, now):
-                return known.aside.popleft()[0]
+            if known.aside and _is_due(known, now) and known.doubtful == at_last:
+                known.probe = known.aside.popleft()[0]
+                return known.probe
         return None
 
     def sent(self, item: Item) -> None:
@@ -98,22 +101,27 @@ class Refusals:
     def refused(self, now: MonoNs, item: Item, rule: Rule, verdict: Verdict, *, keep: bool = True) -> bool:
         """True when that parks its class. `keep`: nobody else remembers the item."""
         known = self._classes.setdefault(_class_of(item.topic), _Class(self._park_ns))
-        if keep and item == known.probe and verdict is Verdict.PARK:
+        known.doubtful = verdict is Verdict.REFUSE
+        if keep and item == known.probe and not known.doubtful:
             # Nothing is wrong with the record, and the oldest is to come first.
             known.aside.appendleft((item, rule))
         elif keep:
             known.aside.append((item, rule))
+        if item == known.probe:
+            known.probe, known.pause_ns = None, min(2 * known.pause_ns, self._park_cap_ns)
+            known.probe_at = MonoNs(now + known.pause_ns)
+            known.rule = rule if known.rule else None
         if known.rule:
-            self._refused_probe(now, known, item, rule)
             return False
         if isinstance(item, Send) and verdict is Verdict.REFUSE and len(known.aside) < _IN_A_ROW:
+            known.probe_at = max(known.probe_at, MonoNs(now + known.pause_ns))
             return False
         known.rule, known.since, known.pause_ns = rule, now, self._park_ns
         known.probe, known.probe_at = None, MonoNs(now + known.pause_ns)
         return True
 
     def put_off(self, item: Item) -> None:
-        """The broker asks to send it later: as a probe it says nothing."""
+        """The broker asks to send it later, or it is gone: as a probe it says nothing."""
         known = self._classes.get(_class_of(item.topic)) if self._classes else None
         if known and known.probe == item:
             known.probe = None
@@ -128,17 +136,20 @@ class Refusals:
             # Of a parked class only the probe tells; others were on their way before.
             return Released()
         del self._classes[name]
-        if known.rule:
+        if item == known.probe:
+            # It was refused before: the broker has been mended, for the others as well.
             again = sorted((item for item, _ in known.aside), key=_age)
-            return Released(again=tuple(again), opened=name)
+            return Released(again=tuple(again), opened=name if known.rule else "")
         return Released(
             given_up=tuple((item, rule) for item, rule in known.aside if isinstance(item, Send)),
         )
 
     def wake_at(self) -> MonoNs | None:
         """The next probe."""
-        times = (known.probe_at for known in self._classes.values() if known.rule and known.probe is None)
-        return min(times, default=None)
+        if not self._classes:
+            return None
+        known = (one for one in self._classes.values() if (one.rule or one.aside) and one.probe is None)
+        return min((one.probe_at for one in known), default=None)
 
     def parked(self) -> Iterator[Parked]:
         for name, known in self._classes.items():
@@ -149,14 +160,6 @@ class Refusals:
     def aside(self) -> int:
         """Records set aside in classes that go on."""
         return sum(len(known.aside) for known in self._classes.values() if not known.rule)
-
-    def _refused_probe(self, now: MonoNs, known: _Class, item: Item, rule: Rule) -> None:
-        if item != known.probe:
-            # It was on its way when the class was parked.
-            return
-        known.rule, known.probe = rule, None
-        known.pause_ns = min(2 * known.pause_ns, self._park_cap_ns)
-        known.probe_at = MonoNs(now + known.pause_ns)
 
 
 def _is_due(known: _Class, now: MonoNs) -> bool:

@@ -148,6 +148,7 @@ class Session:
 
     def gone(self, send: Send) -> None:
         """The outbox has it no more."""
+        self.refusals.put_off(send)
         self.suspects.clear(send.ref)
         if send.replay:
             self.replays.done(send.ref, there=False)
@@ -257,6 +258,9 @@ class Session:
             return None
         if self._later:
             return self._later.popleft()
+        return self._next_hist(now) or self.refusals.next_probe(now, at_last=True)
+
+    def _next_hist(self, now: MonoNs) -> Send | None:
         if not has_place(self._flight, self._limits, self.window):
             return None
         found = self._hist.next(now, self._closed(self._topics.hist, now))

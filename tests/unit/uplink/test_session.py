@@ -220,7 +220,7 @@ def test_records_too_large_for_the_broker_are_probed_like_those_it_refuses() -> 
         when = session.wake_at(now)
         assert when is not None
         now = when
-    assert seqs == [1, 2, 3, 1, 2, 3], "three in a row, then another one at each probe"
+    assert seqs == [1, 2, 3, 4, 5, 1], "three in a row, then another one at each probe"
 
 
 def test_a_pause_holds_everything_and_grows() -> None:
