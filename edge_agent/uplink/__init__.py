@@ -13,7 +13,7 @@
     feed, mirror          joins outbox and session; births, status, alarm states
     backoff               pure: when to connect again
     address, dial, guard  where the broker is, reaching it, and a bound on what it may send
-    mqtt, alias           the only door to paho-mqtt: one connection, driven by our thread
+    mqtt, alias, lean     the only door to paho-mqtt: one connection, driven by our thread
     link, sender, report  a connection kept alive; the thread that joins them; how it stands
 
 A record is forgotten only after its acknowledgement; whatever is uncertain is sent again, and the

@@ -18,7 +18,6 @@ import select
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -31,6 +30,7 @@ from edge_agent.model import NS
 from edge_agent.uplink.alias import TopicAliases
 from edge_agent.uplink.dial import Dial, Dialer, Dialled
 from edge_agent.uplink.guard import GuardedSocket
+from edge_agent.uplink.lean import on_demand
 from edge_agent.uplink.reasons import Cause, Failure, farewell, refusal
 from edge_agent.uplink.wire import (
     ConnectOptions,
@@ -44,6 +44,9 @@ from edge_agent.uplink.wire import (
     Traffic,
     Up,
 )
+
+with on_demand("urllib.request"):
+    from paho.mqtt import client as paho
 
 log = logging.getLogger(__name__)
 

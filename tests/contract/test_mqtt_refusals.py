@@ -290,7 +290,7 @@ def test_a_record_over_which_the_broker_hangs_up_again_and_again_is_given_up(goo
 def test_a_broker_that_hangs_up_over_everything_gets_none_given_up() -> None:
     """As some do instead of refusing a topic."""
     outbox = MemoryOutbox()
-    for _ in range(30):
+    for _ in range(3):
         outbox.append("sample", b"poison")
     patient = replace(PARKS, backoff=replace(PARKS.backoff, patient_ns=40 * MS))
     limits = {"suspect_ns": 10 * MS, "park_ns": 10 * MS, "park_cap_ns": 20 * MS}
