@@ -103,6 +103,7 @@ class Feed:
             return True
         token = link.publish(message)
         if token is None:
+            self._session.left_over(item)
             return False
         if isinstance(item, Send):
             self._counters.get(REPLAYED if item.replay else SENT, item.ref.stream).add()

@@ -113,6 +113,11 @@ class GuardedSocket:
         except ssl.SSLWantReadError:
             # Renegotiation does not exist in the TLS versions we allow; treat it like a full buffer.
             raise BlockingIOError from None
+        except (BlockingIOError, ssl.SSLWantWriteError):
+            raise
+        except OSError as error:
+            self.error = str(error.strerror or error)
+            raise
         self._sent += count
         return count
 

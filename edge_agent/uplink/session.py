@@ -146,6 +146,11 @@ class Session:
         self.refusals.sent(item)
         self._flight.sent(now, token, item, size)
 
+    def left_over(self, item: Item) -> None:
+        """The connection was gone before it could be sent; what waits in the outbox comes with the next."""
+        if isinstance(item, Send) and item.replay:
+            self.replays.put_back([item.ref])
+
     def gone(self, send: Send) -> None:
         """The outbox has it no more."""
         self.refusals.put_off(send)
@@ -185,7 +190,7 @@ class Session:
 
     def next(self, now: MonoNs) -> Item | None:
         """What to publish now, if anything. It is not offered again on this connection, so the shell
-        reports what became of it: `sent`, `gone`, or `unsendable` (too large)."""
+        reports what became of it: `sent`, `gone`, `unsendable` (too large) or `left_over`."""
         if self.state is State.DOWN or now < self._pause_until:
             return None
         if len(self._flight) >= self.window or self._alone:

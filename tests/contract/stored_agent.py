@@ -51,6 +51,11 @@ class StoredAgent:
             self._store(self.writer.gaps(losses, stamp(self._number)))
             self.spool.commit(MonoNs(0))
 
+    @property
+    def records(self) -> int:
+        """Made in this run."""
+        return sum(self.outbox.tails().values())
+
     def unacked(self) -> int:
         return sum(self.spool.stats().unacked.values())
 

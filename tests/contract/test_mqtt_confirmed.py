@@ -87,12 +87,12 @@ def _lose_and_come_back(broker: Broker, agent: StoredAgent, receiving: Receiving
     agent.samples(10)
     running.sender.wake()
     receiving.until(lambda: len(receiving.values) == 10)
-    running.until(lambda: running.count("uplink_acked") >= 10)
+    running.until(lambda: running.count("uplink_acked") >= agent.records)
     receiving.receiver.link.abort(Failure(Cause.LOST, "away"))
     receiving.receiver.turn()
     agent.samples(300)
     running.sender.wake()
-    running.until(lambda: running.count("uplink_acked") >= 310)
+    running.until(lambda: running.count("uplink_acked") >= agent.records)
     broker.kill()
     running.until(lambda: running.sender.snapshot()["state"] != "connected")
     broker.start()
@@ -120,7 +120,7 @@ def test_a_broker_whose_queue_overflows_for_an_absent_receiver(
             receiving.receiver.turn()
             agent.samples(400)
             running.sender.wake()
-            running.until(lambda: running.count("uplink_acked") >= 401)
+            running.until(lambda: running.count("uplink_acked") >= agent.records)
             receiving.until_subscribed()
             agent.samples(1)
             running.sender.wake()
@@ -137,7 +137,7 @@ def test_after_a_restart_of_the_agent_what_no_receiver_acknowledged_comes_again(
         with StoredAgent(tmp_path / "spool", A) as agent, _running(broker, agent) as running:
             agent.samples(20)
             running.sender.wake()
-            running.until(lambda: running.count("uplink_acked") >= 20)
+            running.until(lambda: running.count("uplink_acked") >= agent.records)
         with (
             StoredAgent(tmp_path / "spool", B) as agent,
             _running(broker, agent),

@@ -89,7 +89,13 @@ class Running:
             time.sleep(0.005)
 
     def until_state(self, state: str) -> None:
-        self.until(lambda: self.sender.snapshot()["state"] == state)
+        """`connected`: and the backlog is known, so that what is appended from here on is live."""
+
+        def reached() -> bool:
+            snapshot = self.sender.snapshot()
+            return snapshot["state"] == state and (state != "connected" or snapshot["window"] > 0)
+
+        self.until(reached)
 
     def until_sent(self) -> None:
         self.until(lambda: not self.outbox.waiting())

@@ -289,6 +289,16 @@ def test_only_live_data_go_out_while_stopping() -> None:
     assert session.is_quiet(T0)
 
 
+def test_a_replay_that_met_the_end_of_the_connection_is_put_back() -> None:
+    session = _up(_session())
+    session.replays.add(Run(OLD, "sample", 1, 2), [Run(OLD, "sample", 1, 2)])
+    item = session.next(T0)
+    assert isinstance(item, Send) and item.replay
+    session.left_over(item)
+    session.disconnected(T0, Cause.LOST)
+    assert [item.ref.seq for item in _drain(_up(session)) if isinstance(item, Send)] == [1, 2]
+
+
 _EVENTS = {
     "connected": lambda s: _up(s, tails={"sample": 5}),
     "disconnected": lambda s: s.disconnected(T0, Cause.LOST),
