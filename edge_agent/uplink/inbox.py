@@ -71,7 +71,7 @@ class Inbox:
             self._say("replay", "done", f"{replay}: {_counts(replay)}")
 
     def _ack(self, ack: Ack) -> None:
-        word, runs = self._session.receiver_acked(self._clock.mono_ns(), ack.epoch, ack.stream, ack.upto)
+        word, runs = self._session.receiver_acked(self._clock.mono_ns(), ack)
         self._count("ack", word)
         if runs:
             self._outbox.ack_runs(runs)

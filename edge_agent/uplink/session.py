@@ -31,6 +31,7 @@ from edge_agent.uplink.hist import Hist, has_place, kept
 from edge_agent.uplink.items import Item, Send
 from edge_agent.uplink.limits import Limits
 from edge_agent.uplink.outbox import Ref, Run
+from edge_agent.uplink.payloads import Ack
 from edge_agent.uplink.queue import Closed, LiveQueue, nothing_closed, up_to, without
 from edge_agent.uplink.reasons import Cause, Rule, Verdict
 from edge_agent.uplink.refusals import Refusals
@@ -172,11 +173,11 @@ class Session:
         self.refusals.sent(item)
         return self._refused(now, item, code)
 
-    def receiver_acked(self, now: MonoNs, epoch: bytes, stream: str, upto: int) -> tuple[Word, list[Run]]:
+    def receiver_acked(self, now: MonoNs, ack: Ack) -> tuple[Word, list[Run]]:
         """A receiver's word; what is done with."""
         if self._confirm is None:
             return Word.UNKNOWN, []
-        return self._confirm.acked(now, epoch, stream, upto)
+        return self._confirm.acked(now, ack)
 
     def looked(self, now: MonoNs, *, heard: bool, moved: bool, taken: bool) -> None:
         """See `Flight.looked`."""

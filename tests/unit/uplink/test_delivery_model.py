@@ -15,6 +15,7 @@ from edge_agent.uplink.confirm import Confirmations
 from edge_agent.uplink.items import Item, Send
 from edge_agent.uplink.limits import Limits
 from edge_agent.uplink.outbox import Ref, Run
+from edge_agent.uplink.payloads import Ack
 from edge_agent.uplink.reasons import Cause, Verdict
 from edge_agent.uplink.session import Session
 from edge_agent.uplink.topics import Topics
@@ -125,7 +126,7 @@ class World:
             while (ref := Ref(E, stream, upto + 1)) in self.have or ref in self.refused:
                 upto += 1
             if upto:
-                _, runs = self.session.receiver_acked(self.now, E, stream, upto)
+                _, runs = self.session.receiver_acked(self.now, Ack(E, stream, upto))
                 self.left -= {Ref(E, stream, n) for run in runs for n in range(run.first, run.last + 1)}
 
     def pass_time(self) -> None:
