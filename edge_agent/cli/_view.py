@@ -164,6 +164,12 @@ def _uplink(uplink: Snapshot) -> Iterator[str]:
         yield f"  ! {uplink['error']}"
     if uplink["hint"]:
         yield f"    hint: {uplink['hint']}"
+    if uplink["unconfirmed"]:
+        yield f"  {uplink['unconfirmed']} records wait for a receiver's acknowledgement"
+    if uplink["set_aside"]:
+        yield f"  ! the broker refuses {uplink['set_aside']} records; they are set aside"
+    for replay in uplink["replays"]:
+        yield f"  replay {replay['stream']} {replay['from']} to {replay['to']}: {replay['left']} left"
 
 
 def size(count: int) -> str:

@@ -38,6 +38,7 @@ from edge_agent.errors import KernelError
 from edge_agent.kernels import selftest
 from edge_agent.model import MonoNs, Site
 from edge_agent.process.stage import Stage
+from edge_agent.records.events import Audit
 from edge_agent.records.values import Item
 from edge_agent.records.writer import RecordWriter
 from edge_agent.spool import Limits, Spool
@@ -148,9 +149,10 @@ class Agent:
             self._site, outbox, self._clock, self._counters, alarms, snapshots.health, audit=self._audit
         )
 
-    def _audit(self, who: str, what: str, result: str, detail: str) -> None:
-        """From the uplink thread."""
-        log.info("%s: %s %s; %s", who, what, result, detail)
+    def _audit(self, audit: Audit) -> None:
+        """From the uplink thread, which is made before the pipeline."""
+        log.info("%s: %s %s %s", audit.who, audit.what, audit.result, audit.detail)
+        self._pipeline.audit(audit)
 
     def _make_pipeline(self) -> Pipeline:
         writer = RecordWriter(

@@ -228,6 +228,10 @@ class Spool:
         """These will not be asked for again; unknown or acknowledged ones are no error."""
         log = self._logs[stream]
         with self._lock:
+            if isinstance(positions, range):
+                # A receiver's acknowledgement may cover a million.
+                log.acks.add(max(1, positions.start), min(positions.stop, log.tail) - 1)
+                return
             for position in positions:
                 if 0 < position < log.tail:
                     log.acks.add(position, position)

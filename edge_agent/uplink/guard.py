@@ -80,6 +80,8 @@ class GuardedSocket:
         """The guard ended the connection."""
         self.error = ""
         """Why the connection ended, where the socket or the guard said so."""
+        self.ended = False
+        """The other side ended it."""
         self.received = 0
         self._sent = 0
         self._left = 0
@@ -101,6 +103,7 @@ class GuardedSocket:
             self.broken = isinstance(error, GuardError)
             self.error = str(error.strerror or error)
             raise
+        self.ended = not data
         self.received += len(data)
         return data
 
@@ -110,6 +113,11 @@ class GuardedSocket:
         except ssl.SSLWantReadError:
             # Renegotiation does not exist in the TLS versions we allow; treat it like a full buffer.
             raise BlockingIOError from None
+        except (BlockingIOError, ssl.SSLWantWriteError):
+            raise
+        except OSError as error:
+            self.error = str(error.strerror or error)
+            raise
         self._sent += count
         return count
 
