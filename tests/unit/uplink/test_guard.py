@@ -64,7 +64,7 @@ def test_a_length_without_end_and_qos_2_are_refused() -> None:
 class _Watched(socket.socket):
     """Notes which options are set."""
 
-    def setsockopt(self, *arguments: Any) -> None:  # type: ignore[override]
+    def setsockopt(self, *arguments: Any) -> None:
         options.append(arguments)
         super().setsockopt(*arguments)
 
