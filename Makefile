@@ -6,8 +6,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 SECONDS ?=
 NATIVE  := edge_agent/kernels/_native/.built
-BENCHES := kernels footprint bus plan delivery
-DEPS    := mosquitto libmodbus-dev libsystemd-dev pkg-config python3-dev openssl lld
+BENCHES := kernels footprint bus plan records spool delivery
 # What a kernel library is made from: a change here makes the native library stale.
 KERNEL_SOURCES := $(shell find edge_agent/kernels -name '*.py')
 
@@ -63,10 +62,12 @@ type: $(VENV)/.dev ## mypy --strict
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
+# Tests with processes of their own mostly wait, so three of them share a core; units compute, and would disturb those.
 test: $(VENV)/.dev $(NATIVE) ## all tests but the long ones
 	@if [ "$$(id -u)" = 0 ]; then $(MAKE) --no-print-directory deps; fi
 	@$(MAKE) --no-print-directory $(VENV)/.systemd
-	$(BIN)/pytest -q -m "not soak"
+	$(BIN)/pytest -q -m "not soak" -n 3 --dist loadfile tests/contract tests/crash tests/e2e
+	$(BIN)/pytest -q -n 2 tests/unit
 
 golden: $(NATIVE) ## after an intended change of a kernel's results
 	$(BIN)/python -m edge_agent.kernels.build --write-golden

@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 import random
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.contract.postgres import Postgres
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -17,6 +22,7 @@ _NEEDS = {
     "libmodbus-dev": lambda: Path("/usr/include/modbus/modbus.h").exists() and shutil.which("cc"),
     "cc": lambda: shutil.which("cc"),
     "lld": lambda: shutil.which("ld.lld"),
+    "postgresql": lambda: any(Path("/usr/lib/postgresql").glob("*/bin/postgres")) and _importable("psycopg"),
     "python3-systemd": lambda: _importable("systemd.daemon"),
 }
 
@@ -39,8 +45,21 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
                 pytest.skip(f"{name} is missing: `make deps` installs it")
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A server for all tests that do not kill it; each takes a schema of its own."""
+    from tests.contract.postgres import running
+
+    with running() as server:
+        yield server
+
+
 @pytest.fixture
 def seed(request: pytest.FixtureRequest) -> int:
+    return fresh_seed()
+
+
+def fresh_seed() -> int:
     """A random seed that pytest shows when the test fails; EDGE_AGENT_SEED repeats one."""
     value = int(os.environ.get("EDGE_AGENT_SEED", "0")) or random.SystemRandom().randrange(1, 2**32)
     print(f"seed {value} (repeat with EDGE_AGENT_SEED={value})")

@@ -63,6 +63,7 @@ def build(place: Place, given: Values) -> UplinkDef | None:
         keepalive_s=given["keepalive"] // NS,
         client_id=given["client_id"] or "",
         backlog_rate=given["backlog_rate"],
+        ack=given["ack"],
     )
 
 

@@ -178,6 +178,8 @@ SUMMARY = Table(
     WRITE_HINTS,
 )
 
+SAMPLES = Table("samples", {"batch": Key(duration("10ms", "10m"))}, WRITE_HINTS)
+
 UPLINK = Table(
     "uplink",
     {
@@ -192,6 +194,7 @@ UPLINK = Table(
         "keepalive": Key(duration("5s", "1h"), "30s"),
         "client_id": Key(text(128)),
         "backlog_rate": Key(integer(1, 100_000), 200),
+        "ack": Key(choice("broker", "receiver"), "broker"),
     },
     {**WRITE_HINTS, "pass*": _PASSWORD, "user": "did you mean username?"},
 )
@@ -203,6 +206,8 @@ SPOOL = Table(
         "max_size": Key(size("4MiB", "1TiB"), "512MiB"),
         "min_free": Key(size("0B", "1TiB"), "64MiB"),
         "commit": Key(duration("10ms", "60s"), "1s"),
+        "keep": Key(size("0B", "1TiB"), "64MiB"),
+        "max_age": Key(duration("0s", "3650d"), "0s"),
     },
     WRITE_HINTS,
 )

@@ -60,6 +60,7 @@ def read(
             window_ns=summary.get("window") or NS,
             checkpoint_ns=summary.get("checkpoint") or NS,
             send=summary.get("send") or Send.SUMMARY,
+            batch_ns=(given["samples"] or {}).get("batch") or 0,
             uplink=given["uplink"] or UplinkDef(url=""),
             spool=given["spool"] or SpoolDef(),
             document=document,
@@ -159,15 +160,23 @@ def _uplink(place: Place, raw: object) -> UplinkDef | None:
     return broker.build(place, read_table(place, raw, keys.UPLINK))
 
 
+_LEAST_AGE_NS = 3600 * NS
+"""Less would give up what only waits for a broker that restarts."""
+
+
 def _spool(place: Place, raw: object) -> SpoolDef | None:
     given = read_table(place, raw, keys.SPOOL)
     if place.report.is_flawed(place.path):
         return None
+    if 0 < given["max_age"] < _LEAST_AGE_NS:
+        (place / "max_age").refuse("is too short", "0s for never, or at least 1h")
     return SpoolDef(
         path=given["path"],
         max_bytes=given["max_size"],
         min_free_bytes=given["min_free"],
         commit_ns=given["commit"],
+        keep_bytes=given["keep"],
+        max_age_ns=given["max_age"],
     )
 
 
@@ -193,6 +202,7 @@ ROOT = Table(
         "device": Key(named_tables(_device, "device"), required=True, example="[device.NAME]"),
         "alarm": Key(named_tables(alarms.build, "alarm"), {}),
         "summary": Key(lambda place, raw: read_table(place, raw, keys.SUMMARY), {}),
+        "samples": Key(lambda place, raw: read_table(place, raw, keys.SAMPLES), {}),
         "uplink": Key(_uplink, required=True, example='[uplink] with url = "mqtts://..."'),
         "spool": Key(_spool, {}),
     },

@@ -114,6 +114,7 @@ POINT = Table(
         "group": Key(name),
         "alias": Key(name),
         "filter": Key(array(one_filter, max_items=8)),
+        "resolution": Key(number(0, nonzero=True)),
         "send": Key(enumerated(Send)),
     },
     WRITE_HINTS,

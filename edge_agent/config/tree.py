@@ -62,6 +62,7 @@ class PointSpec:
     alias: str | None = None
     """Another point of the device that may share this one's registers."""
     filters: tuple[Filter, ...] | None = None
+    resolution: float | None = None
     send: Send | None = None
 
 
@@ -151,6 +152,7 @@ class Config:
     window_ns: int
     checkpoint_ns: int
     send: Send
+    batch_ns: int
     uplink: UplinkDef
     spool: SpoolDef
     document: Document

@@ -41,7 +41,7 @@ from edge_agent.process.stage import Stage
 from edge_agent.records.values import Item
 from edge_agent.records.writer import RecordWriter
 from edge_agent.spool import Limits, Spool
-from edge_agent.spool.keeper import SPOOL_LOST
+from edge_agent.spool.house import SPOOL_LOST
 from edge_agent.spool.writer import SpoolWriter
 from edge_agent.uplink.outbox import SpoolOutbox
 from edge_agent.uplink.sender import Sender
@@ -84,7 +84,7 @@ class Agent:
         self._epoch = secrets.token_bytes(EPOCH_BYTES)
         limits = Limits.of(site.spool)
         self._spool = Spool(Path(site.spool.path), self._epoch, limits=limits, counters=self._counters)
-        functions = self._kernels()
+        self._functions = functions = self._kernels()
         now = clock.mono_ns(), clock.wall_ns()
         self._stage = Stage.build(site, FIRST_GENERATION, functions, *now, counters=self._counters)
         # As plain Python the compiled loop would only be slower than the bus's own.
@@ -140,10 +140,18 @@ class Agent:
 
     def _make_sender(self, snapshots: Snapshots) -> Sender:
         outbox, alarms = SpoolOutbox(self._spool), self._stage.known_alarm_states
-        return Sender(self._site, outbox, self._clock, self._counters, alarms, snapshots.health)
+        return Sender(
+            self._site, outbox, self._clock, self._counters, alarms, snapshots.health, audit=self._audit
+        )
+
+    def _audit(self, who: str, what: str, result: str, detail: str) -> None:
+        """From the uplink thread."""
+        log.info("%s: %s %s; %s", who, what, result, detail)
 
     def _make_pipeline(self) -> Pipeline:
-        writer = RecordWriter(self._site, self._epoch, boot_id=boot_id(), counters=self._counters)
+        writer = RecordWriter(
+            self._site, self._epoch, boot_id=boot_id(), counters=self._counters, by=self._functions
+        )
         return Pipeline(
             stage=self._stage,
             writer=writer,
@@ -211,7 +219,7 @@ class Agent:
         degraded = [f"spool: {spool.problem}"] if spool.problem else []
         if spool.memory_only:
             degraded.append("spool: the disk cannot be used, records live in memory: a restart loses them")
-        return [*self.problems, *degraded, *self._late()]
+        return [*self.problems, *degraded, *self._sender.problems(), *self._late()]
 
     # --- the run --------------------------------------------------------------------------------
 

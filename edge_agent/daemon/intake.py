@@ -2,7 +2,8 @@
 
 Overflow rule: when the process stage cannot keep up, the oldest block gives way, and every point it
 served is counted as missing. The counts are handed over as one `Skipped` event per generation, so
-that the summaries say what was lost; nothing vanishes.
+that the summaries say what was lost; which points and what time `take_dropped` says, so that the loss of
+values that would have been samples is declared; nothing vanishes.
 """
 
 from __future__ import annotations
@@ -11,16 +12,27 @@ import threading
 from collections import Counter as Multiset
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from edge_agent.bus.outcomes import Block, BusEvent, Skipped
 from edge_agent.clock import Clock
 from edge_agent.counters import Counters, declare
+from edge_agent.model import WallNs
 
 INTAKE_DROPPED = declare(
     "intake_dropped", "bus events that gave way to newer ones; their points count as missing"
 )
 CAPACITY = 4096
 """Blocks; at 100 blocks a second the process stage may stand still for 40 s before one gives way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Points whose values were read and gave way, and from when to when."""
+
+    points: frozenset[int]
+    t0: WallNs
+    t1: WallNs
 
 
 class Intake:
@@ -32,6 +44,9 @@ class Intake:
         self._dropped_counter = counters.get(INTAKE_DROPPED)
         self._events: deque[BusEvent] = deque()
         self._dropped: dict[int, Multiset[int]] = {}
+        self._read_points: set[int] = set()
+        self._read_times: list[WallNs] = []
+        """Of the first and the last block that gave way."""
         self._ready = threading.Condition()
 
     def put(self, event: BusEvent) -> None:
@@ -51,6 +66,13 @@ class Intake:
             self._events.clear()
             return events
 
+    def take_dropped(self) -> Dropped | None:
+        """Values that were read and gave way since the last call."""
+        with self._ready:
+            points, times = frozenset(self._read_points), self._read_times
+            self._read_points, self._read_times = set(), []
+        return Dropped(points, min(times), max(times)) if times else None
+
     def wake(self) -> None:
         """Let `take` return at once, events or not."""
         with self._ready:
@@ -62,6 +84,9 @@ class Intake:
     def _give_way(self, event: BusEvent) -> None:
         points = event.request.points if isinstance(event, Block) else event.points
         self._dropped.setdefault(event.generation, Multiset()).update(points)
+        if isinstance(event, Block):
+            self._read_points.update(points)
+            self._read_times = [*self._read_times[:1], event.wall_ns]
         self._dropped_counter.add()
 
     def _lost(self) -> Iterator[Skipped]:

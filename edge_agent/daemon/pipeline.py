@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from threading import Event
+from typing import TypeVar
 
 from edge_agent.clock import Clock
 from edge_agent.daemon.heritage import Heritage
@@ -20,6 +21,7 @@ from edge_agent.heartbeat import Heartbeat
 from edge_agent.model import NS, MonoNs, WallNs
 from edge_agent.process.results import AlarmTransition, Result
 from edge_agent.process.stage import Stage
+from edge_agent.records.events import Audit
 from edge_agent.records.values import Item, Loss, Recovery, Stamp
 from edge_agent.records.writer import RecordWriter
 
@@ -55,10 +57,15 @@ class Pipeline:
         self._flush_at = clock.mono_ns()
         self._heritage = heritage
         self._losses: deque[Loss] = deque()
+        self._audits: deque[Audit] = deque()
 
     def lost(self, losses: Sequence[Loss]) -> None:
         """From any thread: records that are gone; each is declared by a GAP record."""
         self._losses.extend(losses)
+
+    def audit(self, audit: Audit) -> None:
+        """From any thread: something was done by order; it is recorded with the next flush."""
+        self._audits.append(audit)
 
     def open(self, previous: Recovery) -> None:
         """The first records of the epoch; before the first event, by the thread that starts us. Windows
@@ -85,6 +92,7 @@ class Pipeline:
         settled = self._settled()
         events += self._intake.take(0)
         now = self._now()
+        self._forfeit()
         results = [*self.stage.feed(events), *self.stage.tick(now.mono_ns, now.wall_ns)]
         if events:
             results += self.stage.newly_known_alarms(now.mono_ns, now.wall_ns)
@@ -92,6 +100,12 @@ class Pipeline:
             self._record(results, now)
         if now.mono_ns >= self._flush_at:
             self._flush(now, settled)
+
+    def _forfeit(self) -> None:
+        """Blocks that gave way held values that no record will hold: that is a loss like any other."""
+        dropped = self._intake.take_dropped()
+        if dropped and (losses := self._writer.forfeit(dropped.points, dropped.t0, dropped.t1)):
+            self._submit(losses)
 
     def _record(self, results: Sequence[Result], now: Stamp) -> None:
         items = self._writer.add(results, now)
@@ -103,8 +117,7 @@ class Pipeline:
 
     def _flush(self, now: Stamp, settled: MonoNs) -> None:
         self._flush_at = MonoNs(now.mono_ns + self._flush_ns)
-        items = [*self._writer.gaps(self._take_losses(), now)]
-        items += self._writer.flush(now, _wall_at(settled, now))
+        items = [*self._accounts(now), *self._writer.flush(now, _wall_at(settled, now))]
         if items:
             self._submit(items)
         if self._heritage is not None:
@@ -115,12 +128,12 @@ class Pipeline:
         now = self._now()
         if self._heritage is None or not self._heritage.leave(self.stage, self._writer, now):
             self._record(self.stage.close(now.mono_ns, now.wall_ns), now)
-        items = [*self._writer.gaps(self._take_losses(), now)]
-        self._submit([*items, *self._writer.stop(now, "stopped", now.wall_ns)])
+        self._submit([*self._accounts(now), *self._writer.stop(now, "stopped", now.wall_ns)])
 
-    def _take_losses(self) -> Iterator[Loss]:
-        while self._losses:
-            yield self._losses.popleft()
+    def _accounts(self, now: Stamp) -> list[Item]:
+        """What was lost and what was done by order since they were written last."""
+        items = self._writer.gaps(_taken(self._losses), now)
+        return items + self._writer.audits(_taken(self._audits), now)
 
     def _sleep_s(self) -> float:
         now = self._now()
@@ -130,6 +143,14 @@ class Pipeline:
 
     def _now(self) -> Stamp:
         return Stamp(self._clock.wall_ns(), self._clock.mono_ns(), self._clock.synchronised())
+
+
+T = TypeVar("T")
+
+
+def _taken(waiting: deque[T]) -> Iterator[T]:
+    while waiting:
+        yield waiting.popleft()
 
 
 def _wall_at(mono_ns: MonoNs, now: Stamp) -> WallNs:

@@ -15,7 +15,21 @@ from pathlib import Path
 from edge_agent.kernels import intrinsics, system
 from edge_agent.kernels.registry import KERNELS, Kernel
 
-MODULES = ("decode", "filters", "alarms", "windows", "judge", "talk")
+MODULES = (
+    "decode",
+    "filters",
+    "alarms",
+    "windows",
+    "judge",
+    "talk",
+    "coder",
+    "slots",
+    "aliases",
+    "times",
+    "decimals",
+    "sample_columns",
+    "window_columns",
+)
 
 LIBRARY_FORMAT = 2
 """Raised when the same sources must no longer be served by an older builder's library."""

@@ -67,3 +67,20 @@ def sqrt(x: float) -> float:
 def is_finite(x: float) -> bool:
     """Neither NaN nor an infinity."""
     return math.isfinite(x)
+
+
+def bit_length(x: int) -> int:
+    """Bits of x >= 0 without leading zeros; 0 for 0."""
+    return x.bit_length()
+
+
+def high_bits(x: float) -> int:
+    """The upper 32 bits of the IEEE 754 double x, every NaN as it is."""
+    bits: int = struct.unpack("<II", struct.pack("<d", x))[1]
+    return bits
+
+
+def low_bits(x: float) -> int:
+    """The lower 32 bits of the IEEE 754 double x."""
+    bits: int = struct.unpack("<II", struct.pack("<d", x))[0]
+    return bits

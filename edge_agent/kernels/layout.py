@@ -17,6 +17,7 @@ import ctypes
 from typing import TypeAlias
 
 Bytes: TypeAlias = "bytes | ctypes.Array[ctypes.c_uint8]"
+Buffer: TypeAlias = "bytearray | ctypes.Array[ctypes.c_uint8]"
 Ints: TypeAlias = "ctypes.Array[ctypes.c_int64]"
 Floats: TypeAlias = "ctypes.Array[ctypes.c_double]"
 

@@ -133,6 +133,8 @@ class PointDef:
     group: str = ""
     """Points of one group of a device come from one request."""
     filters: tuple[Filter, ...] = ()
+    resolution: float = 0.0
+    """Filtered samples are rounded to multiples of it; 0: they are not rounded."""
     send: Send = Send.SUMMARY
 
     @property
@@ -258,6 +260,8 @@ class UplinkDef:
     """Empty: `ea1-<site>-<agent>`."""
     backlog_rate: int = 200
     """Most backlog records a second beside the live data."""
+    ack: str = "broker"
+    """Who must have a record before the spool may forget it: `broker`, or `receiver` (dn/ack)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,6 +270,10 @@ class SpoolDef:
     max_bytes: int = 512 << 20
     min_free_bytes: int = 64 << 20
     commit_ns: int = NS
+    keep_bytes: int = 64 << 20
+    """For records that are acknowledged already, so that they can be asked for again."""
+    max_age_ns: int = 0
+    """Unacknowledged records older than this are given up; 0: never."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,6 +287,8 @@ class Site:
     window_ns: int
     uplink: UplinkDef
     spool: SpoolDef
+    batch_ns: int = 0
+    """How long samples are collected before their record is made; 0: for one commit interval."""
     source: str = ""
     """The file it came from, for messages."""
     config_hash: str = ""

@@ -30,6 +30,7 @@ from edge_agent.process.openwindows import Keys, Snapshot, TakenUp
 from edge_agent.process.plans import Plan, Plans
 from edge_agent.process.readout import QUALITIES, Latest, Summaries
 from edge_agent.process.results import AlarmTransition, Result, Sample, Summary
+from edge_agent.process.rounding import to_multiples_of
 from edge_agent.process.spans import Span
 from edge_agent.process.texts import Text, decode_text
 from edge_agent.process.verdicts import Verdicts
@@ -60,6 +61,9 @@ class Stage:
         self._windowed = [i for i, send in enumerate(sends) if send is Send.SUMMARY]
         self._summaries = Summaries(self._windowed)
         self._keys: Keys | None = None
+        self._rounded = {
+            i: to_multiples_of(point.resolution) for i, point in enumerate(self._points) if point.resolution
+        }
         self._only_changes = tuple(send is Send.CHANGES for send in sends)
         self._texts = {i: Text() for i, p in enumerate(self._points) if p.type is PointType.STRING}
         self._verdicts = Verdicts(site, self._tables)
@@ -159,6 +163,8 @@ class Stage:
             at = point * ROW
             if t.state_i[at + CHANGED] or not self._only_changes[point]:
                 value = readout.sample_value(t, point, self._carries[point])
+                if point in self._rounded and isinstance(value, float):
+                    value = self._rounded[point](value)
                 yield Sample(point, block.mono_ns, block.wall_ns, value, QUALITIES[t.state_i[at + QUALITY]])
 
     def _text_samples(self, plan: Plan, block: Block, data: bytes, quality: Quality) -> Iterator[Sample]:

@@ -132,7 +132,7 @@ LINK = Table(
     },
 )
 
-_SITE_ONLY = ("filter", "send")
+_SITE_ONLY = ("filter", "resolution", "send")
 POINT_KEYS = Table(
     "point",
     {
@@ -151,6 +151,7 @@ POINT_KEYS = Table(
         **_NO_WRITES,
         "name": "id names the point, title is shown to people",
         "filter": "filters are the site's choice: [device.NAME.point.NAME] filter",
+        "resolution": "rounding is the site's choice, for points that it filters",
         "send": "what is sent is the site's choice",
         "words": "write length for the registers of a string",
     },

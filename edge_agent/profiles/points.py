@@ -55,6 +55,7 @@ def point_def(spec: PointSpec, defaults: Defaults) -> PointDef:
         poll_ns=poll_ns,
         group=spec.group or "",
         filters=spec.filters or (),
+        resolution=spec.resolution or 0.0,
         send=_send(spec, poll_ns, defaults),
     )
 

@@ -81,6 +81,7 @@ def resolve_into(config: Config, library: Library, report: Report) -> Site:
         checkpoint_ns=config.checkpoint_ns,
         uplink=config.uplink,
         spool=config.spool,
+        batch_ns=config.batch_ns,
         source=config.document.file,
         config_hash=config.sha256,
     )

@@ -17,7 +17,7 @@ MAX_POINTS = 2000
 
 UNSIGNED = (PointType.U16, PointType.U32, PointType.U64)
 INTEGERS = (*UNSIGNED, PointType.S16, PointType.S32, PointType.S64, PointType.BCD16, PointType.BCD32)
-_NUMERIC_KEYS = ("bits", "scale", "offset", "invalid", "plausible", "enum", "flags", "filters")
+_NUMERIC_KEYS = ("bits", "scale", "offset", "invalid", "plausible", "enum", "flags", "filters", "resolution")
 _MANUAL_AREAS = {"0": Area.COIL, "1": Area.DISCRETE, "3": Area.INPUT, "4": Area.HOLDING}
 _FILE_KEY = {"filters": "filter"}
 
@@ -76,6 +76,9 @@ def _type_faults(spec: PointSpec) -> Iterator[Fault]:
     for key in unfit:
         if getattr(spec, key):
             yield Fault(spec, _FILE_KEY.get(key, key), f"does not fit type {spec.type}", "leave it out")
+    if spec.resolution and not spec.filters:
+        hint = "raw values are never rounded; give the point a filter, or leave it out"
+        yield Fault(spec, "resolution", "is for filtered points only", hint)
 
 
 def _slice_faults(spec: PointSpec) -> Iterator[Fault]:

@@ -88,6 +88,12 @@ class _Agent:
     """In the order they were first heard of."""
     attended: bytes = b""
     """The last epoch of which a live record was seen."""
+    before: bytes = b""
+    """The one attended before it."""
+
+    def listened_before(self, epoch: bytes) -> bool:
+        """Whether a live record of another epoch was seen before those of `epoch`."""
+        return (self.before if self.attended == epoch else self.attended) != b""
 
 
 class Continuity:
@@ -108,8 +114,8 @@ class Continuity:
         """A record is here. False for a duplicate."""
         agent = self._agent(source)
         known = self._epoch(agent, epoch, complete=live and agent.attended not in (b"", epoch))
-        if live:
-            agent.attended = epoch
+        if live and agent.attended != epoch:
+            agent.before, agent.attended = agent.attended, epoch
         state = known.stream(stream)
         if seq in state.seen:
             return False
@@ -128,7 +134,7 @@ class Continuity:
         self._epoch(agent, epoch, complete=True).complete = True
         if previous in agent.epochs:
             agent.epochs[previous].close(last)
-        elif previous and agent.attended not in (b"", epoch):
+        elif previous and agent.listened_before(epoch):
             # We were listening before that epoch and have nothing of it: all of it is missing.
             self._epoch(agent, previous, complete=True).close(last)
 

@@ -14,7 +14,7 @@ from edge_agent.process.results import Value
 from edge_agent.receiver.continuity import Missing, Source
 from edge_agent.records.bodies import Alarm
 from edge_agent.records.decode import Record, SampleRow, SampleRows, SummaryRow, SummaryRows
-from edge_agent.records.events import Birth, ClockSet, Gap, Start, Stop
+from edge_agent.records.events import Audit, Birth, ClockSet, Gap, Start, Stop
 from edge_agent.records.values import SAMPLE, SUMMARY
 
 Object = dict[str, Any]
@@ -55,6 +55,9 @@ def objects(source: Source, record: Record, *, backlog: bool = False) -> Iterato
                 "before": _seconds(body.before_ns),
                 "synced": head.t0.synced,
             }
+        case Audit():
+            said = {"who": body.who, "what": body.what, "result": body.result, "detail": body.detail}
+            yield base | {"kind": "audit", "t": t0} | said
         case _:
             yield base | {"kind": "unknown", "body_kind": head.kind, "t": t0}
 

@@ -122,7 +122,7 @@ class Receiver:
                     self.was_connected = True
                     self.link.subscribe(self._filters)
                 case Subscribed(codes):
-                    _check_subscribed(codes, self._filters)
+                    check_subscribed(codes, self._filters)
                     log.info("listening to %s at %s", self._filters[-2], self.link.options.address)
                 case Received():
                     self._receive(event)
@@ -194,6 +194,8 @@ class Receiver:
         key = (source, head.epoch, head.stream, head.seq)
         if key in self._held or not self._continuity.is_new(*key):
             self.counts.duplicates += 1
+            # Whoever sends it again has not heard our acknowledgement.
+            self._acked.pop((source, head.epoch, head.stream), None)
             return False
         if isinstance(record.body, decode.Unresolved):
             return self._hold(key, received, backlog=place.channel == "hist")
@@ -292,7 +294,7 @@ class Receiver:
             raise state.not_ours(path, error) from error
 
 
-def _check_subscribed(codes: Sequence[int], filters: Sequence[str]) -> None:
+def check_subscribed(codes: Sequence[int], filters: Sequence[str]) -> None:
     refused = [name for code, name in zip(codes, filters, strict=False) if code >= 0x80]
     if refused:
         raise UplinkError(

@@ -42,7 +42,7 @@ class Samples:
 
     @classmethod
     def decode(cls, raw: Any, t0: Stamp) -> Self:
-        until, times, aliases, values, marks = _fields(raw, 5)
+        until, times, aliases, values, marks = fields(raw, 5)
         offsets, total = [], 0
         for step in _integers(times, "times"):
             offsets.append(total := total + step)
@@ -51,7 +51,7 @@ class Samples:
         return cls(
             until_ns=WallNs(t0.wall_ns + integer(until, "until")),
             offsets_us=tuple(offsets),
-            aliases=_column(aliases, "aliases", rows, 0, 0xFFFFFF),
+            aliases=column(aliases, "aliases", rows, 0, 0xFFFFFF),
             values=tuple(values),
             qualities=_qualities(marks, rows),
         )
@@ -88,20 +88,20 @@ class Summaries:
 
     @classmethod
     def decode(cls, raw: Any, t0: Stamp) -> Self:
-        until, length, aliases, counts, bads, missings, *numbers, qualities = _fields(raw, 13)
+        until, length, aliases, counts, bads, missings, *numbers, qualities = fields(raw, 13)
         rows = len(aliases) if type(aliases) is list else 0
-        for column in numbers:
-            _check_column(column, "numbers", rows, _NUMBER_TYPES)
+        for one in numbers:
+            _check_column(one, "numbers", rows, _NUMBER_TYPES)
         mins, maxs, means, stds, firsts, lasts = map(tuple, numbers)
         return cls(
             until_ns=WallNs(t0.wall_ns + integer(until, "until")),
             length_ns=integer(length, "length", 0),
-            aliases=_column(aliases, "aliases", rows, 0, 0xFFFFFF),
-            counts=_column(counts, "counts", rows, 0, MAX_INT),
-            bads=_column(bads, "bads", rows, 0, MAX_INT),
-            missings=_column(missings, "missings", rows, 0, MAX_INT),
+            aliases=column(aliases, "aliases", rows, 0, 0xFFFFFF),
+            counts=column(counts, "counts", rows, 0, MAX_INT),
+            bads=column(bads, "bads", rows, 0, MAX_INT),
+            missings=column(missings, "missings", rows, 0, MAX_INT),
             mins=mins, maxs=maxs, means=means, stds=stds, firsts=firsts, lasts=lasts,
-            qualities=_column(qualities, "qualities", rows, 0, 255),
+            qualities=column(qualities, "qualities", rows, 0, 255),
         )  # fmt: skip
 
 
@@ -125,7 +125,7 @@ class Alarm:
 
     @classmethod
     def decode(cls, raw: Any, _t0: Stamp) -> Self:
-        name, device, point, active, value, severity, repeated = _fields(raw, 7)
+        name, device, point, active, value, severity, repeated = fields(raw, 7)
         texts = (name, device, point, severity)
         if any(type(text) is not str for text in texts) or type(active) is not bool:
             raise RecordError("an alarm's name, device, point, severity or state has the wrong type")
@@ -142,7 +142,8 @@ class Alarm:
         )
 
 
-def _fields(raw: Any, count: int) -> list[Any]:
+def fields(raw: Any, count: int) -> list[Any]:
+    """The first `count` elements of a body; RecordError if it has fewer."""
     if type(raw) is not list or len(raw) < count:
         raise RecordError(f"a body is not an array of at least {count}")
     return raw[:count]
@@ -161,11 +162,12 @@ def _integers(raw: Any, what: str) -> list[int]:
     return raw
 
 
-def _column(raw: Any, what: str, rows: int, low: int, high: int) -> tuple[int, ...]:
-    column = _integers(raw, what)
-    if len(column) != rows or (column and (min(column) < low or max(column) > high)):
+def column(raw: Any, what: str, rows: int, low: int, high: int) -> tuple[int, ...]:
+    """`raw` if it is `rows` integers within the limits; RecordError names `what` otherwise."""
+    numbers = _integers(raw, what)
+    if len(numbers) != rows or (numbers and (min(numbers) < low or max(numbers) > high)):
         raise RecordError(f"{what} is not a column of {rows} integers from {low} to {high}")
-    return tuple(column)
+    return tuple(numbers)
 
 
 def _qualities(marks: Any, rows: int) -> tuple[int, ...]:

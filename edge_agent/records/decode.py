@@ -17,7 +17,7 @@ from edge_agent.records.bodies import Alarm, Samples, Summaries
 from edge_agent.records.codec import Opaque
 from edge_agent.records.dictionary import MAX_DICTIONARY_BYTES, Dictionary, PointEntry
 from edge_agent.records.envelope import Envelope
-from edge_agent.records.events import Birth, ClockSet, Gap, Start, Stop
+from edge_agent.records.events import Audit, Birth, ClockSet, Gap, Start, Stop
 
 _MAX_BYTES = 16 << 20
 """Of all dictionaries together, canonical; decoded they take a small multiple of it."""
@@ -71,7 +71,9 @@ class Unresolved:
     kept: int
 
 
-RecordBody = Start | Birth | SampleRows | SummaryRows | Alarm | Gap | ClockSet | Stop | Opaque | Unresolved
+RecordBody = (
+    Start | Birth | SampleRows | SummaryRows | Alarm | Gap | ClockSet | Stop | Audit | Opaque | Unresolved
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ class Decoder:
     """One for all agents: dictionaries are named by their content."""
 
     def __init__(self, max_dictionaries: int = 256, max_kept: int = 1024) -> None:
+        """With `max_kept` 0 nothing waits here: whoever has the bytes decodes them again later."""
         self.dropped = 0
         """Records that waited for a dictionary and gave way to newer ones."""
         self._max_dictionaries = max_dictionaries
@@ -112,6 +115,10 @@ class Decoder:
         """The canonical bytes of every dictionary known, the one that was unused longest first."""
         return tuple(self._data[dict_hash] for dict_hash in self._known)
 
+    def encoded(self, dict_hash: bytes) -> bytes | None:
+        """The canonical bytes of one dictionary, None while it is not known."""
+        return self._data.get(dict_hash)
+
     def dictionary(self, dict_hash: bytes) -> Dictionary | None:
         if dict_hash in self._known:
             self._known.move_to_end(dict_hash)
@@ -137,11 +144,15 @@ class Decoder:
         entries = self.dictionary(head.dict_hash)
         if entries is not None or not body.aliases:
             return _rows(head, body, entries)
+        if self._max_kept:
+            self._wait(head, body)
+        return Unresolved(len(self._waiting))
+
+    def _wait(self, head: Envelope, body: Samples | Summaries) -> None:
         if len(self._waiting) >= self._max_kept:
             self._waiting.popleft()
             self.dropped += 1
         self._waiting.append((head, body))
-        return Unresolved(len(self._waiting))
 
     def _learn(self, dict_hash: bytes, birth: Birth) -> None:
         if dict_hash in self._known:

@@ -1,4 +1,5 @@
-"""Bodies of the stream `event`: where a run begins and ends, what its aliases mean, what was lost.
+"""Bodies of the streams `event` and `audit`: where a run begins and ends, what its aliases mean, what was
+lost, what was done by whose order.
 
 They are rare, so they are maps with words as keys: readable in a hex dump, and a later version can
 add a key that older receivers ignore. Times are wall-clock nanoseconds.
@@ -17,6 +18,8 @@ from edge_agent.records.values import EPOCH_BYTES, Loss, Recovery, Stamp
 
 MAX_PARTS = 128
 """Parts of one dictionary: more than its largest size needs."""
+MAX_AUDIT_TEXT = 1024
+"""Bytes of a text in AUDIT; what is longer is cut."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +172,38 @@ class Stop:
     def decode(cls, raw: Any, _t0: Stamp) -> Self:
         fields = _map(raw)
         return cls(reason=_text(fields, "reason"), last=_numbers(fields, "last"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """Something was done, or refused, because somebody asked for it. t0 is when."""
+
+    who: str
+    """`local uid 1000`, or the topic it came by."""
+    what: str
+    """The order in one word or two: `spool purge`, `replay`."""
+    result: str
+    """`done`, or `refused` or `failed` and why."""
+    detail: str = ""
+
+    def encode(self, _t0: Stamp) -> bytes:
+        fields = {"detail": self.detail, "result": self.result, "what": self.what, "who": self.who}
+        return pack({key: _short(text) for key, text in fields.items()})
+
+    @classmethod
+    def decode(cls, raw: Any, _t0: Stamp) -> Self:
+        fields = _map(raw)
+        return cls(
+            who=_text(fields, "who"),
+            what=_text(fields, "what"),
+            result=_text(fields, "result"),
+            detail=_text(fields, "detail"),
+        )
+
+
+def _short(text: str) -> str:
+    """What others wrote is in it: no text makes a record too large, or one that cannot be encoded."""
+    return text.encode(errors="replace")[:MAX_AUDIT_TEXT].decode(errors="ignore")
 
 
 def _map(raw: Any) -> dict[str, Any]:

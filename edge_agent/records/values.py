@@ -10,8 +10,8 @@ from enum import IntEnum, StrEnum
 
 from edge_agent.model import MonoNs, WallNs
 
-SAMPLE, SUMMARY, EVENT, ALARM = "sample", "summary", "event", "alarm"
-STREAMS = (SAMPLE, SUMMARY, EVENT, ALARM)
+SAMPLE, SUMMARY, EVENT, ALARM, AUDIT = "sample", "summary", "event", "alarm", "audit"
+STREAMS = (SAMPLE, SUMMARY, EVENT, ALARM, AUDIT)
 """Every stream, the one that is given up first at the front. `event` stands above the measurements
 because it holds the records that declare losses."""
 
@@ -30,6 +30,9 @@ class Kind(IntEnum):
     GAP = 6
     CLOCK_SET = 7
     STOP = 8
+    SAMPLE_COLUMNS = 9
+    SUMMARY_COLUMNS = 10
+    AUDIT = 11
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,10 @@ class LossReason(StrEnum):
     """The disk was not usable and the memory kept instead was full."""
     REFUSED = "refused"
     """A broker refused the record for good."""
+    EXPIRED = "expired"
+    """Nobody acknowledged it within `[spool] max_age`."""
+    PURGED = "purged"
+    """Somebody had it removed: `edge-agent spool purge`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +116,10 @@ class EncodedRecord:
 
     @property
     def urgent(self) -> bool:
-        """Synced at once: alarms, the ends of an epoch, what a dictionary hash refers to, and what may not
-        be sent before."""
+        """Synced at once: alarms, what was done by order, the ends of an epoch, what a dictionary hash
+        refers to, and what may not be sent before."""
         ends = self.kind in (Kind.START, Kind.BIRTH, Kind.STOP)
-        return self.stream == ALARM or ends or self.durable_first
+        return self.stream in (ALARM, AUDIT) or ends or self.durable_first
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,4 +131,6 @@ class Mark:
     until_ns: WallNs
 
 
-Item = EncodedRecord | Mark
+Item = EncodedRecord | Mark | Loss
+"""What the spool is given. A loss among them is of values that were lost before a record was made of them,
+and has the record's number."""

@@ -5,7 +5,8 @@ collected, and what it knows of the wall clock. Pure: `now` is an argument, reco
 never stored. One thread uses it.
 
 Invariants:
-* no record is longer than 16 KiB: a batch is closed before its largest possible size gets there;
+* no record is longer than 16 KiB: a batch is bounded by rows and texts, and what is too long for one
+  record all the same becomes several;
 * `until` of a stream never claims more than its records hold: of several records of one flush only
   the last carries the new time;
 * one record has one relation of wall and monotonic time: a stepped clock closes the batch.
@@ -18,17 +19,20 @@ from collections.abc import Iterable, Sequence
 
 import edge_agent
 from edge_agent.counters import Counters, declare
+from edge_agent.errors import RecordError
+from edge_agent.kernels import Kernels
+from edge_agent.kernels.column_layout import MOST_ROWS
 from edge_agent.model import MonoNs, Send, Site, WallNs
 from edge_agent.process.openwindows import TakenUp
 from edge_agent.process.results import AlarmTransition, Result, Sample, Summary
-from edge_agent.records import codec, dictionary, events
+from edge_agent.records import codec, columns, dictionary, envelope, events
 from edge_agent.records.bodies import Alarm, Samples, Summaries
 from edge_agent.records.checkpoint import Checkpoint
 from edge_agent.records.codec import KnownBody
-from edge_agent.records.envelope import MAX_INT, MAX_OVERHEAD, Envelope
-from edge_agent.records.pack import MAX_RECORD_BYTES
+from edge_agent.records.envelope import MAX_INT, Envelope
 from edge_agent.records.values import (
     ALARM,
+    AUDIT,
     EVENT,
     SAMPLE,
     STREAMS,
@@ -37,6 +41,7 @@ from edge_agent.records.values import (
     Item,
     Kind,
     Loss,
+    LossReason,
     Mark,
     Recovery,
     Stamp,
@@ -52,11 +57,10 @@ CLOCK_STEP_NS = 100_000_000
 BATCH_DRIFT_NS = 1_000_000
 """Within one record wall time is t0 plus monotonic distance; beyond this error a new one begins."""
 
-# Largest size of a row: its time, alias, value and quality as msgpack; a text counts apart.
-_SAMPLE_ROW_BYTES = 9 + 5 + 9 + 3 + 2
-_SUMMARY_ROW_BYTES = 5 + 3 * 9 + 6 * 9 + 2
-_BODY_BYTES = MAX_RECORD_BYTES - MAX_OVERHEAD - 64
-_SUMMARY_ROWS = _BODY_BYTES // _SUMMARY_ROW_BYTES
+_SUMMARY_ROWS = 600
+"""Of one record, so that it is seldom packed in vain: a row takes 5 to 60 bytes."""
+_BATCH_TEXT_BYTES = 8 * 1024
+"""Of all texts of a batch: half a record."""
 _MAX_TEXT_BYTES = 4096
 _NO_TIME = WallNs(0)
 
@@ -64,8 +68,11 @@ _NO_TIME = WallNs(0)
 class RecordWriter:
     """Numbers and encodes the records of one run of the daemon."""
 
-    def __init__(self, site: Site, epoch: bytes, *, boot_id: str, counters: Counters) -> None:
+    def __init__(
+        self, site: Site, epoch: bytes, *, boot_id: str, counters: Counters, by: Kernels | None = None
+    ) -> None:
         self.epoch = epoch
+        self._kernels = by or columns.plain()
         self._boot = bytes.fromhex(boot_id)
         self._made = {stream: counters.get(RECORDS_MADE, stream) for stream in STREAMS}
         self._bytes = {stream: counters.get(RECORD_BYTES, stream) for stream in STREAMS}
@@ -78,7 +85,8 @@ class RecordWriter:
         self._dict_hash = b""
         self._use(site)
         self._pending: list[Sample] = []
-        self._pending_bytes = 0
+        self._pending_text_bytes = 0
+        self._batch_ends = MonoNs(0)
 
     @property
     def dict_hash(self) -> bytes:
@@ -119,21 +127,21 @@ class RecordWriter:
             self._durable_first = True
             self._until[SUMMARY] = min(now.wall_ns, found.snapshot.t0_ns)
         if SAMPLE in self._used:
-            opened.append(self._samples_record([], now, now.wall_ns))
+            opened += self._samples([], now, now.wall_ns)
         if SUMMARY in self._used or found is not None:
-            opened.append(self._summaries_record([], now))
+            opened += self._summaries([], now, self._until[SUMMARY])
         return [*opened]
 
     def rebuild(self, site: Site, now: Stamp, observed_until: WallNs) -> list[Item]:
         """A new configuration: what was collected goes out under the old dictionary first."""
-        items = self.flush(now, observed_until)
+        items = self._flush(now, observed_until)
         before = self._dict_hash
         self._use(site)
         return items if self._dict_hash == before else [*items, *self._births(now)]
 
     def stop(self, now: Stamp, reason: str, observed_until: WallNs) -> list[Item]:
         """The rest, then STOP as the very last record of the epoch."""
-        items = self.flush(now, observed_until)
+        items = self._flush(now, observed_until)
         last = {stream: seq for stream, seq in self._seq.items() if stream != EVENT}
         return [*items, self._emit(EVENT, Kind.STOP, now, events.Stop(reason=reason, last=last))]
 
@@ -175,10 +183,17 @@ class RecordWriter:
 
     def flush(self, now: Stamp, observed_until: WallNs) -> list[Item]:
         """Once per commit interval. `observed_until`: every block received up to then has been through
-        the process stage and `add`. A stream without news gets a mark, which costs no message."""
+        the process stage and `add`. Samples wait for the end of their batch; a stream without news gets
+        a mark, which costs no message."""
+        if self._pending and now.mono_ns < self._batch_ends:
+            return [*self._clock_set(now)]
+        self._batch_ends = MonoNs(now.mono_ns + self._site.batch_ns)
+        return self._flush(now, observed_until)
+
+    def _flush(self, now: Stamp, observed_until: WallNs) -> list[Item]:
         items: list[Item] = [*self._clock_set(now)]
         if self._pending:
-            items.append(self._close_batch(now, observed_until))
+            items += self._close_batch(now, observed_until)
         elif SAMPLE in self._used:
             self._until[SAMPLE] = observed_until
             items.append(Mark(SAMPLE, self.epoch, observed_until))
@@ -187,6 +202,20 @@ class RecordWriter:
     def gaps(self, losses: Iterable[Loss], now: Stamp) -> list[Item]:
         """One GAP record per loss."""
         return [self._emit(EVENT, Kind.GAP, now, events.Gap(loss=loss), declares=loss) for loss in losses]
+
+    def audits(self, audits: Iterable[events.Audit], now: Stamp) -> list[Item]:
+        """One AUDIT record each."""
+        return [self._emit(AUDIT, Kind.AUDIT, now, audit) for audit in audits]
+
+    def forfeit(self, points: Iterable[int], t0: WallNs, t1: WallNs) -> list[Item]:
+        """Values of these points were read from `t0` to `t1` and lost before a record held them. The next
+        number of the stream is given to what is missing, so that a GAP record can declare it; nothing
+        where none of the points sends samples (the others count as missing in their summaries)."""
+        if not any(self._site.points[point].send is not Send.SUMMARY for point in points):
+            return []
+        self._seq[SAMPLE] += 1
+        seq = self._seq[SAMPLE]
+        return [Loss(self.epoch, SAMPLE, seq, seq, 1, LossReason.OVERFLOW, t0, t1)]
 
     # --- inside ---------------------------------------------------------------------------------
 
@@ -213,12 +242,12 @@ class RecordWriter:
         if text > _MAX_TEXT_BYTES or wide:
             self._refused.add()
             text, sample = 0, dataclasses.replace(sample, value=None)
-        size = _SAMPLE_ROW_BYTES + text
         closed = []
-        if self._pending and (self._pending_bytes + size > _BODY_BYTES or self._stepped(sample)):
-            closed.append(self._close_batch(now, self._until[SAMPLE]))
+        full = len(self._pending) >= MOST_ROWS or self._pending_text_bytes + text > _BATCH_TEXT_BYTES
+        if self._pending and (full or self._stepped(sample)):
+            closed = self._close_batch(now, self._until[SAMPLE])
         self._pending.append(sample)
-        self._pending_bytes += size
+        self._pending_text_bytes += text
         return closed
 
     def _stepped(self, sample: Sample) -> bool:
@@ -226,12 +255,14 @@ class RecordWriter:
         drift = (sample.wall_ns - sample.mono_ns) - (first.wall_ns - first.mono_ns)
         return abs(drift) > BATCH_DRIFT_NS
 
-    def _close_batch(self, now: Stamp, until: WallNs) -> EncodedRecord:
-        rows, self._pending, self._pending_bytes = self._pending, [], 0
+    def _close_batch(self, now: Stamp, until: WallNs) -> list[EncodedRecord]:
+        rows, self._pending, self._pending_text_bytes = self._pending, [], 0
+        records = self._samples(rows, now, until)
         self._until[SAMPLE] = until
-        return self._samples_record(rows, now, until)
+        return records
 
-    def _samples_record(self, rows: Sequence[Sample], now: Stamp, until: WallNs) -> EncodedRecord:
+    def _samples(self, rows: Sequence[Sample], now: Stamp, until: WallNs) -> list[EncodedRecord]:
+        """One record, or several where one would be too long; only the last carries the new `until`."""
         t0 = Stamp(rows[0].wall_ns, rows[0].mono_ns, now.synced) if rows else now
         body = Samples(
             until_ns=until,
@@ -240,40 +271,37 @@ class RecordWriter:
             values=tuple(row.value for row in rows),
             qualities=tuple(int(row.quality) for row in rows),
         )
-        return self._emit(SAMPLE, Kind.SAMPLES, t0, body, until_ns=until)
+        try:
+            return [self._emit_smallest(SAMPLE, t0, body)]
+        except RecordError:
+            if len(rows) < 2:
+                raise
+        half = len(rows) // 2
+        before = self._until[SAMPLE]
+        return [*self._samples(rows[:half], now, before), *self._samples(rows[half:], now, until)]
 
     def _window(self, rows: list[Summary], now: Stamp, until: WallNs | None = None) -> list[EncodedRecord]:
         """The points of one window, as many records as they need."""
         start = rows[0].t0_ns
         # The monotonic time of the window's beginning by today's relation of the two clocks.
         t0 = Stamp(start, MonoNs(now.mono_ns - (now.wall_ns - start)), now.synced)
-        parts = [rows[at : at + _SUMMARY_ROWS] for at in range(0, len(rows), _SUMMARY_ROWS)]
-        records = []
-        for part in parts:
-            if part is parts[-1]:
-                # A window that was ended early keeps its aligned end, but nobody observed up to there.
-                self._until[SUMMARY] = min(rows[0].t1_ns, now.wall_ns) if until is None else until
-            records.append(self._summaries_record(part, t0))
+        # A window that was ended early keeps its aligned end, but nobody observed up to there.
+        until = min(rows[0].t1_ns, now.wall_ns) if until is None else until
+        records = self._summaries(rows, t0, until)
+        self._until[SUMMARY] = until
         return records
 
-    def _summaries_record(self, rows: Sequence[Summary], t0: Stamp) -> EncodedRecord:
-        until = self._until[SUMMARY]
-        body = Summaries(
-            until_ns=until,
-            length_ns=rows[0].t1_ns - rows[0].t0_ns if rows else 0,
-            aliases=tuple(row.point for row in rows),
-            counts=tuple(row.count for row in rows),
-            bads=tuple(row.bad for row in rows),
-            missings=tuple(row.missing for row in rows),
-            mins=tuple(_float(row.min) for row in rows),
-            maxs=tuple(_float(row.max) for row in rows),
-            means=tuple(_float(row.mean) for row in rows),
-            stds=tuple(_float(row.std) for row in rows),
-            firsts=tuple(_float(row.first) for row in rows),
-            lasts=tuple(_float(row.last) for row in rows),
-            qualities=tuple(int(row.quality) for row in rows),
-        )
-        return self._emit(SUMMARY, Kind.SUMMARY, t0, body, until_ns=until)
+    def _summaries(self, rows: Sequence[Summary], t0: Stamp, until: WallNs) -> list[EncodedRecord]:
+        """As `_samples`, for the points of one window."""
+        if len(rows) <= _SUMMARY_ROWS:
+            try:
+                return [self._emit_smallest(SUMMARY, t0, _summary_body(rows, until))]
+            except RecordError:
+                if len(rows) < 2:
+                    raise
+        half = len(rows) // 2
+        before = self._until[SUMMARY]
+        return [*self._summaries(rows[:half], t0, before), *self._summaries(rows[half:], t0, until)]
 
     def _alarm(self, alarm: AlarmTransition, now: Stamp) -> EncodedRecord:
         body = Alarm(
@@ -299,10 +327,20 @@ class RecordWriter:
         body = events.ClockSet(before_ns=before, before_synced=seen.synced)
         return [self._emit(EVENT, Kind.CLOCK_SET, now, body)]
 
+    def _emit_smallest(self, stream: str, t0: Stamp, body: Samples | Summaries) -> EncodedRecord:
+        kind, packed = codec.smallest(body, t0, self._kernels)
+        return self._number(stream, kind, t0, packed, until_ns=body.until_ns)
+
     def _emit(
-        self, stream: str, kind: Kind, t0: Stamp, body: KnownBody, *,
+        self, stream: str, kind: Kind, t0: Stamp, body: KnownBody, *, declares: Loss | None = None
+    ) -> EncodedRecord:
+        return self._number(stream, kind, t0, body.encode(t0), declares=declares)
+
+    def _number(
+        self, stream: str, kind: Kind, t0: Stamp, packed: bytes, *,
         until_ns: WallNs = _NO_TIME, declares: Loss | None = None,
     ) -> EncodedRecord:  # fmt: skip
+        """The record of a packed body, with the next number of its stream."""
         refers = kind is Kind.BIRTH or kind in codec.NEEDS_DICTIONARY
         head = Envelope(
             kind=kind,
@@ -312,7 +350,7 @@ class RecordWriter:
             dict_hash=self._dict_hash if refers else b"",
             t0=t0,
         )
-        data = codec.encode(head, body)
+        data = envelope.encode(head, packed)
         # Only now: a number that was given to nothing would be a hole nobody declares.
         self._seq[stream] = head.seq
         self._made[stream].add()
@@ -340,3 +378,21 @@ def _certain_with(previous: Recovery, until: WallNs) -> Recovery:
 def _float(value: float | None) -> float | None:
     """Integers of the process stage too become floats: the column's type is part of the format."""
     return None if value is None else float(value)
+
+
+def _summary_body(rows: Sequence[Summary], until: WallNs) -> Summaries:
+    return Summaries(
+        until_ns=until,
+        length_ns=rows[0].t1_ns - rows[0].t0_ns if rows else 0,
+        aliases=tuple(row.point for row in rows),
+        counts=tuple(row.count for row in rows),
+        bads=tuple(row.bad for row in rows),
+        missings=tuple(row.missing for row in rows),
+        mins=tuple(_float(row.min) for row in rows),
+        maxs=tuple(_float(row.max) for row in rows),
+        means=tuple(_float(row.mean) for row in rows),
+        stds=tuple(_float(row.std) for row in rows),
+        firsts=tuple(_float(row.first) for row in rows),
+        lasts=tuple(_float(row.last) for row in rows),
+        qualities=tuple(int(row.quality) for row in rows),
+    )

@@ -2,8 +2,8 @@
 
 Like a disk with a write cache: what was not synced may be lost, also in parts and out of order. At
 `crash` every 512-byte block written since the last sync of its file is kept or lost by the dice, and
-names made, renamed or removed since the last sync of their directory take effect up to a random one of
-them, as a journal would have it.
+names made, renamed or removed since the last sync of a directory take effect up to a random one of them,
+as a journal would have it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ class FakeFiles:
         """What `free_bytes` says instead of the truth."""
         self._rng = random.Random(seed)
         self._names: dict[Path, _Inode] = {}
-        self._journal: list[tuple[Path, _Inode | None]] = []
+        self._journal: list[dict[Path, _Inode | None]] = []
+        """Changes of names, each whole or not at all, that no sync of a directory has made durable."""
         self._durable_names: dict[Path, _Inode] = {}
         self._open: dict[int, tuple[Path, _Inode]] = {}
         self._next_fd = 100
@@ -61,8 +62,8 @@ class FakeFiles:
 
     def crash(self) -> None:
         """Lose power, and come back."""
-        for path, inode in self._journal[: self._rng.randint(0, len(self._journal))]:
-            self._set(self._durable_names, path, inode)
+        for change in self._journal[: self._rng.randint(0, len(self._journal))]:
+            self._apply(change, self._durable_names)
         self._names = dict(self._durable_names)
         for inode in {id(inode): inode for inode in self._names.values()}.values():
             inode.settle(self._rng)
@@ -108,6 +109,12 @@ class FakeFiles:
         self._step("open", path)
         return self._opened(path, self._names[path]) if path in self._names else self._make(path)
 
+    def reopen(self, path: Path) -> int:
+        self._step("reopen", path)
+        if path not in self._names:
+            raise FileNotFoundError(errno.ENOENT, "no such file", str(path))
+        return self._opened(path, self._names[path])
+
     def write(self, fd: int, data: bytes) -> None:
         path, inode = self._open[fd]
         self._step("write", path, lambda: inode.data.extend(data[: self._rng.randint(0, len(data))]))
@@ -126,6 +133,7 @@ class FakeFiles:
         self._step("write_at", path, lambda: some(self._rng.randint(0, len(data))))
         growth = offset + len(data) - len(inode.data)
         if growth > 0 and self._used() + growth > self.capacity:
+            some(self._rng.randint(0, len(data) - growth) if growth < len(data) else 0)
             raise OSError(errno.ENOSPC, "no space", str(path))
         some(len(data))
 
@@ -134,6 +142,10 @@ class FakeFiles:
         self._step("sync", path)
         inode.durable = bytearray(inode.data)
 
+    def sync_path(self, path: Path) -> None:
+        self._step("sync_path", path)
+        self._names[path].durable = bytearray(self._names[path].data)
+
     def close(self, fd: int) -> None:
         self._step("close", (self._open | self._locks).get(fd, (Path(), None))[0])
         self._open.pop(fd, None)
@@ -141,24 +153,22 @@ class FakeFiles:
 
     def sync_dir(self, path: Path) -> None:
         self._step("sync_dir", path)
-        rest = []
-        for change in self._journal:
-            if change[0].parent == path:
-                self._set(self._durable_names, change[0], change[1])
-            else:
-                rest.append(change)
-        self._journal = rest
+        # Not what came after the last change in this directory; what came before is in the same journal.
+        last = max((n for n, change in enumerate(self._journal) if path in _folders(change)), default=-1)
+        for change in self._journal[: last + 1]:
+            self._apply(change, self._durable_names)
+        del self._journal[: last + 1]
 
     def rename(self, old: Path, new: Path) -> None:
         self._step("rename", old)
-        inode = self._names[old]
-        self._change(new, inode)
-        self._change(old, None)
+        if old not in self._names:
+            raise FileNotFoundError(errno.ENOENT, "no such file", str(old))
+        self._change({new: self._names[old], old: None})
 
     def unlink(self, path: Path) -> None:
         self._step("unlink", path)
         if path in self._names:
-            self._change(path, None)
+            self._change({path: None})
 
     def empty(self, path: Path) -> None:
         self._step("empty", path)
@@ -211,7 +221,7 @@ class FakeFiles:
 
     def _make(self, path: Path) -> int:
         inode = _Inode()
-        self._change(path, inode)
+        self._change({path: inode})
         return self._opened(path, inode)
 
     def _opened(self, path: Path, inode: _Inode) -> int:
@@ -219,13 +229,18 @@ class FakeFiles:
         self._open[self._next_fd] = (path, inode)
         return self._next_fd
 
-    def _change(self, path: Path, inode: _Inode | None) -> None:
-        self._set(self._names, path, inode)
-        self._journal.append((path, inode))
+    def _change(self, change: dict[Path, _Inode | None]) -> None:
+        self._apply(change, self._names)
+        self._journal.append(change)
 
     @staticmethod
-    def _set(names: dict[Path, _Inode], path: Path, inode: _Inode | None) -> None:
-        if inode is None:
-            names.pop(path, None)
-        else:
-            names[path] = inode
+    def _apply(change: dict[Path, _Inode | None], names: dict[Path, _Inode]) -> None:
+        for path, inode in change.items():
+            if inode is None:
+                names.pop(path, None)
+            else:
+                names[path] = inode
+
+
+def _folders(change: dict[Path, _Inode | None]) -> set[Path]:
+    return {path.parent for path in change}

@@ -44,12 +44,19 @@ class Files(Protocol):
     def open_slots(self, path: Path) -> int:
         """A file for reading and writing in place, made if it is not there."""
 
+    def reopen(self, path: Path) -> int:
+        """A file that is there, for writing in place. OSError EMLINK if it has another name as well:
+        somebody's copy of it must not change with it."""
+
     def write(self, fd: int, data: bytes) -> None:
         """All of `data` at the end of what was written so far; OSError if not all of it."""
 
     def write_at(self, fd: int, data: bytes, offset: int) -> None: ...
     def sync(self, fd: int) -> None:
         """What was written survives a power cut from here on (fdatasync)."""
+
+    def sync_path(self, path: Path) -> None:
+        """The same for what an earlier process wrote to a file."""
 
     def close(self, fd: int) -> None: ...
     def sync_dir(self, path: Path) -> None:
@@ -103,6 +110,13 @@ class OsFiles:
     def open_slots(self, path: Path) -> int:
         return _open(path, os.O_RDWR | os.O_CREAT)
 
+    def reopen(self, path: Path) -> int:
+        fd = _open(path, os.O_WRONLY)
+        if os.fstat(fd).st_nlink != 1:
+            os.close(fd)
+            raise OSError(errno.EMLINK, "The file has another name", str(path))
+        return fd
+
     def write(self, fd: int, data: bytes) -> None:
         # A short write is how a disk that is nearly full answers first; the rest then fails with ENOSPC.
         view = memoryview(data)
@@ -117,6 +131,13 @@ class OsFiles:
 
     def sync(self, fd: int) -> None:
         os.fdatasync(fd)
+
+    def sync_path(self, path: Path) -> None:
+        fd = _open(path, os.O_RDONLY)
+        try:
+            os.fdatasync(fd)
+        finally:
+            os.close(fd)
 
     def close(self, fd: int) -> None:
         os.close(fd)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from edge_agent.counters import Counters, declare
-from edge_agent.model import MonoNs
+from edge_agent.model import MonoNs, WallNs
 from edge_agent.records.values import STREAMS, EncodedRecord, Item, Kind, Loss, Mark, Recovery
 from edge_agent.spool import hints, recovery, space
 from edge_agent.spool import segment as seg
@@ -22,14 +22,16 @@ from edge_agent.spool.births import Birth, Births
 from edge_agent.spool.checkpoints import Checkpoints
 from edge_agent.spool.files import Files, OsFiles
 from edge_agent.spool.guard import Guard
+from edge_agent.spool.house import MEASUREMENTS, House, Parts
 from edge_agent.spool.keeper import Keeper
 from edge_agent.spool.lossbook import LossBook
+from edge_agent.spool.pool import Pool
 from edge_agent.spool.reading import Reader
 from edge_agent.spool.recovery import Found
 from edge_agent.spool.slots import SlotFile
 from edge_agent.spool.space import Limits
-from edge_agent.spool.state import StoredRecord, Stretch
-from edge_agent.spool.stream import StreamLog
+from edge_agent.spool.state import Ask, StoredRecord, Stretch
+from edge_agent.spool.stream import Disk, StreamLog
 from edge_agent.spool.trouble import Trouble
 
 SPOOL_QUARANTINED = declare("spool_quarantined", "files set aside because they could not be understood")
@@ -46,6 +48,10 @@ class Stats:
 
     bytes_used: int
     max_bytes: int
+    kept_bytes: int
+    """Of them segments that are acknowledged and only kept, for who asks again."""
+    free_bytes: int
+    """Of them files without content, to be used again."""
     memory_only: bool
     """The disk is unusable and records live in memory: said aloud, because a restart loses them."""
     problem: str
@@ -68,20 +74,24 @@ class Spool:
         self._lock = threading.Lock()
         self._limits = limits
         self._logs: dict[str, StreamLog] = {}
+        self._pool = Pool(self._files, path / "free", space.segment_bytes(limits.max_bytes))
         self._births = Births(self._files, path / "births", path / "quarantine")
         self._book = LossBook(self._files, path / "losses")
         self._cursors = SlotFile(self._files, path / "cursors", _CURSOR_BYTES)
         self._trouble = Trouble(counters)
-        self._keeper = Keeper(
+        parts = Parts(
             path, self._files, limits, counters, self._trouble,
-            self._logs, self._births, self._book, self._cursors, self._lock,
+            self._logs, self._births, self._book, self._pool, self._lock,
         )  # fmt: skip
+        self._house = House(parts)
+        self._keeper = Keeper(parts, self._house, self._cursors)
         self._reader = Reader(self._logs, self._files, self._lock, self._trouble.failed)
         counters.get(SPOOL_QUARANTINED).add(recovery.clear_way(self._files, path, path / "quarantine"))
         self._guard = Guard(path, self._files, self._keeper, self._logs, self._trouble)
-        self._keeper.undeclared += self._insist(self._book.load, [])
-        if not self._keeper.down:
-            self._keeper.prepare()
+        self._house.undeclared += self._insist(self._book.load, [])
+        if not self._keeper.down and self._keeper.prepare():
+            with contextlib.suppress(OSError):
+                self._pool.clear()
         self.recovery: Recovery = self._recover(counters)
         self._sync_found()
         self._checkpoints = Checkpoints(self._files, path)
@@ -98,7 +108,10 @@ class Spool:
         error here; ValueError for a record of another epoch or out of order."""
         items = list(items)
         records = [item for item in items if isinstance(item, EncodedRecord)]
-        self._keeper.make_room(sum(len(record.data) + seg.FRAME_BYTES for record in records))
+        incoming = dict.fromkeys(STREAMS, 0)
+        for record in records:
+            incoming[record.stream] += len(record.data) + 2 * seg.FRAME_BYTES
+        self._house.make_room({stream: count for stream, count in incoming.items() if count})
         for record in records:
             self._logs[record.stream].hold(record)
             if record.kind == Kind.BIRTH:
@@ -119,7 +132,7 @@ class Spool:
             if streams is None or stream in streams:
                 self._keeper.sync(stream)
         if streams is None:
-            self._keeper.keep_house()
+            self._house.keep_house()
             self._save_cursors(sync=False)
             self._trouble.interval_over(in_use=not self._keeper.down)
 
@@ -128,14 +141,32 @@ class Spool:
         be declared by a GAP record, see `RecordWriter.gaps`."""
         with self._lock:
             losses = self._reader.take_losses()
-        self._keeper.note(losses)
-        taken = list(self._keeper.undeclared)
-        self._keeper.undeclared.clear()
+        self._house.note(losses)
+        taken = list(self._house.undeclared)
+        self._house.undeclared.clear()
         return taken
 
     def note_losses(self, losses: Sequence[Loss]) -> None:
         """Losses that happened before the spool (a full queue): kept until they are declared."""
-        self._keeper.note(losses)
+        self._house.note(losses)
+
+    @property
+    def held_bytes(self) -> int:
+        """What a power cut would take now."""
+        return self._keeper.held_bytes
+
+    def expire(self, now: WallNs) -> None:
+        """Give up what is older than `max_age`, by a wall clock that is synchronised."""
+        self._house.expire(now)
+
+    def purge(self, streams: Sequence[str], now: WallNs) -> dict[str, int]:
+        """Give up everything that is stored of these streams, declared as purged; how many unsent records
+        went. OSError where that cannot be declared, ValueError for a stream that keeps the account."""
+        if not set(streams) <= set(MEASUREMENTS):
+            raise ValueError(f"only {', '.join(MEASUREMENTS)} can be purged")
+        counts = self._house.purge(streams, now)
+        self._save_cursors(sync=True)
+        return counts
 
     def keep_windows(self, checkpoint: bytes) -> None:
         """Store the open windows; what was recorded before them must be durable already."""
@@ -163,11 +194,15 @@ class Spool:
 
     def read(
         self, stream: str, position: int = 0, *, end: int | None = None, max_records: int = 64,
-        max_bytes: int = 64 << 10,
+        max_bytes: int = 64 << 10, acked_too: bool = False,
     ) -> list[StoredRecord]:  # fmt: skip
         """The next unacknowledged records from `position` to before `end`, oldest first; empty when
-        there are none. Damage met on the way is skipped and declared."""
-        return self._reader.read(stream, position, end, max_records, max_bytes)
+        there are none. With `acked_too` also those that are acknowledged and still kept. Damage met on the
+        way is skipped and declared."""
+        ask = Ask(
+            position=position, end=end, max_records=max_records, max_bytes=max_bytes, acked_too=acked_too
+        )
+        return self._reader.read(stream, ask)
 
     def read_one(self, epoch: bytes, stream: str, seq: int) -> bytes | None:
         """One unacknowledged record by its identity; None if it is not there (any more)."""
@@ -203,6 +238,15 @@ class Spool:
                 if 0 < position < log.tail:
                     log.acks.add(position, position)
 
+    def refuse(self, stream: str, positions: Iterable[int]) -> None:
+        """The broker refuses these for good: they count as lost, and nobody is asked for them again."""
+        self._reader.refuse(stream, positions)
+
+    def stored(self, stream: str) -> list[Stretch]:
+        """Everything that can be read, acknowledged or not, oldest first, by epoch."""
+        with self._lock:
+            return self._logs[stream].stored()
+
     def unacked(self, stream: str) -> list[Stretch]:
         """What is neither acknowledged nor known to be lost, oldest first, by epoch."""
         with self._lock:
@@ -221,10 +265,14 @@ class Spool:
         return self._kept and not self._keeper.down
 
     def stats(self) -> Stats:
+        with self._lock:
+            kept = space.kept_bytes(self._logs)
         counts = {stream: sum(s.last - s.first + 1 for s in self.unacked(stream)) for stream in STREAMS}
         return Stats(
-            bytes_used=self._keeper.bytes_used,
-            max_bytes=self._keeper.max_bytes,
+            bytes_used=self._house.bytes_used,
+            max_bytes=self._house.max_bytes,
+            kept_bytes=kept,
+            free_bytes=self._pool.bytes_used,
             memory_only=self._keeper.down,
             problem=self._trouble.problem,
             unacked=counts,
@@ -234,7 +282,7 @@ class Spool:
         with self._lock:
             losses = self._reader.take_losses()
             cursors = hints.encode(self._logs.values())
-        self._keeper.note(losses)
+        self._house.note(losses)
         self._keeper.save_cursors(cursors, sync=sync)
 
     # --- inside -----------------------------------------------------------------------------------
@@ -252,10 +300,8 @@ class Spool:
         for stream, one in found.items():
             counters.get(SPOOL_QUARANTINED).add(one.quarantined)
             counters.get(SPOOL_TORN).add(one.newest.torn_bytes)
-            self._logs[stream] = StreamLog(
-                stream, self._path / stream, self._files, self._lock,
-                space.segment_bytes(self._limits.max_bytes), self.epoch, one.segments, one.tail,
-            )  # fmt: skip
+            disk = Disk(self._path / stream, self._files, self._lock, self._pool)
+            self._logs[stream] = StreamLog(stream, disk, self.epoch, one.segments, one.tail)
         with contextlib.suppress(OSError):
             hints.apply(self._cursors.load(), self._logs)
         for stream, one in found.items():
@@ -263,6 +309,8 @@ class Spool:
                 self._reader.lose_damage(self._logs[stream], one.segments[-1], one.newest, one.newest.end_seq)
         try:
             counters.get(SPOOL_QUARANTINED).add(self._births.load())
+            if not self._keeper.down:
+                recovery.make_durable(self._files, found)
         except OSError as error:
             self._trouble.failed("open", error)
         return recovery.recover(found)

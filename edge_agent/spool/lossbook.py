@@ -61,6 +61,12 @@ class LossBook:
             # In a file opened anew; only what fails twice is a disk that failed.
             self.save()
 
+    def withdraw(self, losses: Iterable[Loss]) -> None:
+        """What was noted last does not happen after all."""
+        for loss in losses:
+            with contextlib.suppress(ValueError):
+                self._losses.remove(loss)
+
     def save(self) -> None:
         """Make durable what is not; OSError if the disk does not take it."""
         if self._unsaved:

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from edge_agent.records.values import Loss, LossReason
+from edge_agent.errors import RecordError
+from edge_agent.records import envelope
+from edge_agent.records.values import Kind, Loss, LossReason
 from edge_agent.spool import segment as seg
+from edge_agent.spool import space
 from edge_agent.spool.files import Files
 from edge_agent.spool.recovery import read_salvaging
-from edge_agent.spool.segment import Missing, Scan
-from edge_agent.spool.space import wall
-from edge_agent.spool.state import Extent, Segment, StoredRecord, StreamState
+from edge_agent.spool.segment import Identity, Missing, Scan
+from edge_agent.spool.state import Ask, Extent, Segment, StoredRecord, StreamState
 
 MAX_HOPS = 4096
 """Segments and damaged extents passed over in one call; more than a spool has."""
@@ -40,14 +42,12 @@ class Reader:
         taken, self._losses = self._losses, []
         return taken
 
-    def read(
-        self, stream: str, position: int, end: int | None, max_records: int, max_bytes: int
-    ) -> list[StoredRecord]:
+    def read(self, stream: str, ask: Ask) -> list[StoredRecord]:
         state = self._streams[stream]
         try:
             for _ in range(MAX_HOPS):
                 with self._lock:
-                    step = state.find(position, end or state.tail, max_records, max_bytes)
+                    step = state.find(ask)
                 if isinstance(step, Segment):
                     self._scan(state, step)
                 elif isinstance(step, Extent):
@@ -60,6 +60,20 @@ class Reader:
             self._count_error("read", error)
         return []
 
+    def refuse(self, stream: str, positions: Iterable[int]) -> None:
+        """Take these for lost: the broker refuses them for good. A refused GAP record is not declared in
+        its turn: its successor would be refused as well, and so on for ever. Its number stays missing."""
+        state = self._streams[stream]
+        for position in positions:
+            ask = Ask(position=position, end=position + 1, max_records=1, max_bytes=1)
+            for one in self.read(stream, ask):
+                kind, times = _kind_and_time(one.data)
+                who = Identity(stream, one.epoch, one.position, one.seq)
+                lost = space.losses(who, [(one.position, one.position)], LossReason.REFUSED, times)
+                with self._lock:
+                    state.lose(one.position, one.position)
+                    self._losses += lost if kind != Kind.GAP else []
+
     def lose_damage(self, state: StreamState, segment: Segment, found: Scan, last_seq: int) -> None:
         """Take note of what a scan did not find. Called under the lock."""
         for missing in found.missing:
@@ -67,7 +81,7 @@ class Reader:
         # What is neither there nor missing are holes, whose loss was declared when they were dropped.
         base, expected = segment.identity.base, segment.identity.first_seq
         for seq in [*found.seqs, last_seq + 1]:
-            state.acks.add(base + expected, base + seq - 1)
+            state.lose(base + expected, base + seq - 1)
             expected = seq + 1
 
     def _scan(self, state: StreamState, segment: Segment) -> None:
@@ -133,17 +147,16 @@ class Reader:
     def _lose(self, state: StreamState, segment: Segment, missing: Missing) -> None:
         """Under the lock: these will never come, unless they were delivered already."""
         who = segment.identity
-        for first, last in state.acks.missing(who.base + missing.first_seq, who.base + missing.last_seq):
-            state.acks.add(first, last)
-            self._losses.append(
-                Loss(
-                    epoch=who.epoch,
-                    stream=state.stream,
-                    from_seq=first - who.base,
-                    to_seq=last - who.base,
-                    count=last - first + 1,
-                    reason=LossReason.CORRUPT,
-                    t0=wall(missing.t0_ns),
-                    t1=wall(missing.t1_ns),
-                )
-            )
+        bounds = who.base + missing.first_seq, who.base + missing.last_seq
+        going = state.acks.missing(*bounds)
+        state.lose(*bounds)
+        self._losses += space.losses(who, going, LossReason.CORRUPT, missing)
+
+
+def _kind_and_time(record: bytes) -> tuple[int, Missing]:
+    """What kind a record is of, and when it was made as the time of a loss."""
+    try:
+        head = envelope.decode(record)[0]
+    except RecordError:
+        return 0, Missing(1, 1, 0, 0)
+    return head.kind, Missing(head.seq, head.seq, head.t0.wall_ns, head.t0.wall_ns)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_agent.model import WallNs
-from edge_agent.records.values import ALARM, EVENT, SAMPLE, STREAMS, SUMMARY, Kind, Recovery
+from edge_agent.records.values import ALARM, AUDIT, EVENT, SAMPLE, STREAMS, SUMMARY, Kind, Recovery
 from edge_agent.spool import checkpoints
 from edge_agent.spool import segment as seg
 from edge_agent.spool.files import Files, Node
@@ -68,6 +69,15 @@ def find_stream(files: Files, folder: Path, stream: str, quarantine: Path) -> Fo
     return found
 
 
+def make_durable(files: Files, streams: Mapping[str, Found]) -> None:
+    """What a killed run had handed to the system and not synced. The START of this run will say that it is
+    there, so a power cut must not take it any more."""
+    for found in streams.values():
+        if found.segments and not found.segments[-1].gone:
+            files.sync_path(found.segments[-1].path)
+            files.sync_dir(found.segments[-1].path.parent)
+
+
 def recover(streams: dict[str, Found]) -> Recovery:
     """The facts for the next run's START.
 
@@ -77,7 +87,7 @@ def recover(streams: dict[str, Found]) -> Recovery:
     """
     epoch = b""
     # START is durable before anything else of its epoch, so `event` knows best.
-    for stream in (EVENT, ALARM, SUMMARY, SAMPLE):
+    for stream in (EVENT, ALARM, AUDIT, SUMMARY, SAMPLE):
         if streams[stream].segments:
             epoch = streams[stream].segments[-1].identity.epoch
             break
@@ -139,7 +149,7 @@ def set_aside(files: Files, path: Path, quarantine: Path) -> int:
 def clear_way(files: Files, root: Path, quarantine: Path) -> int:
     """Set aside what stands where a file or folder of the spool belongs and is none; how many. Nothing
     of a spool in use is ever that, so this needs no lock."""
-    wanted = {**dict.fromkeys((*STREAMS, "births"), Node.FOLDER),
+    wanted = {**dict.fromkeys((*STREAMS, "births", "free"), Node.FOLDER),
               **dict.fromkeys(("lock", "cursors", "losses", *checkpoints.NAMES), Node.FILE)}  # fmt: skip
     moved = 0
     for name, node in wanted.items():
@@ -166,7 +176,7 @@ def _look(files: Files, path: Path, stream: str) -> Segment | None:
         data = b""
     header = seg.decode_header(data)
     if header and header.identity.stream == stream:
-        return Segment(header.identity, path, header.dict_hash, size)
+        return Segment(header.identity, path, header.dict_hash, size, made_ns=header.made_ns)
     if header or named is None or seg.is_newer_format(data):
         return None
     return Segment(named, path, None, size)

@@ -8,6 +8,9 @@ Big-endian. The name of a file says again which stretch it holds (first position
 a destroyed header costs nothing. A frame's CRC begins with a salt made of the segment's identity: a
 frame of another segment, left in a file that was used before or copied to a wrong place, never counts.
 
+A file is longer than its content: zeros, or what an earlier segment in the same file left, stand behind
+the last frame. So a commit overwrites blocks that are there, and changes nothing else on the disk.
+
 Frames of kind 0 are no records: a mark carries only `until`; a hole says which seqs were never
 written here (their loss is declared elsewhere), so that a missing frame always means damage.
 """
@@ -95,6 +98,8 @@ class Missing:
     last_seq: int
     t0_ns: int
     t1_ns: int
+    offset: int = 0
+    """Where in the file the first of them would begin."""
 
 
 @dataclass(slots=True)
@@ -117,7 +122,7 @@ class Scan:
     t1_ns: int = 0
     missing: list[Missing] = field(default_factory=list)
     torn_bytes: int = 0
-    """Bytes behind the last whole frame that are none and not zero."""
+    """Bytes of the frame that follows on the last whole one and is not whole itself."""
 
 
 def encode_header(header: Header) -> bytes:
@@ -203,8 +208,18 @@ def scan(data: bytes, identity: Identity, last_seq: int | None = None) -> Scan:
             continue
         found.add(*frame, at)
         at = good_end = at + FRAME_BYTES + len(frame[1])
-    tail = data[good_end:]
-    return found.finish(good_end, 0 if not tail.strip(b"\0") else len(tail))
+    return found.finish(good_end, _torn_bytes(data, good_end, found.next_seq))
+
+
+def _torn_bytes(data: bytes, at: int, next_seq: int) -> int:
+    """How much there is of a frame that was begun here. What earlier segments left in the file, and a
+    frame of which not even the head was written, are not known from each other and are none."""
+    head = data[at : at + FRAME_BYTES].ljust(FRAME_BYTES, b"\0")
+    magic, _, length, kind, _, seq, _, _ = _FRAME.unpack(head)
+    due = (next_seq,) if kind else (next_seq, next_seq - 1)
+    if magic != _FRAME_MAGIC or seq not in due or length > MAX_RECORD_BYTES:
+        return 0
+    return min(FRAME_BYTES + length, len(data) - at)
 
 
 class _Scanner:
@@ -214,9 +229,16 @@ class _Scanner:
         self._scan = Scan()
         self._next = identity.first_seq
         self._limit = last_seq
+        self._end = HEADER_BYTES
+        """Behind the frame that was looked at last."""
+
+    @property
+    def next_seq(self) -> int:
+        return self._next
 
     def add(self, frame: Frame, payload: bytes, flags: int, at: int) -> None:
-        result = self._scan
+        result, end = self._scan, self._end
+        self._end = at + FRAME_BYTES + len(payload)
         if frame.until_ns:
             result.until_ns = frame.until_ns
         if frame.kind == CONTROL and flags == _MARK:
@@ -227,7 +249,7 @@ class _Scanner:
         if frame.seq < self._next or (self._limit is not None and frame.seq > self._limit):
             return
         if frame.seq > self._next:
-            self._miss(frame.seq - 1, frame.t0_ns)
+            self._miss(frame.seq - 1, frame.t0_ns, end)
         self._next = last + 1
         if frame.kind:
             result.seqs.append(frame.seq)
@@ -238,13 +260,13 @@ class _Scanner:
 
     def finish(self, end: int, torn_bytes: int) -> Scan:
         if self._limit is not None and self._next <= self._limit:
-            self._miss(self._limit, 0)
+            self._miss(self._limit, 0, self._end)
         self._scan.end, self._scan.torn_bytes = end, torn_bytes
         self._scan.end_seq = self._next - 1
         return self._scan
 
-    def _miss(self, last_seq: int, t1_ns: int) -> None:
-        self._scan.missing.append(Missing(self._next, last_seq, self._scan.t1_ns, t1_ns))
+    def _miss(self, last_seq: int, t1_ns: int, offset: int) -> None:
+        self._scan.missing.append(Missing(self._next, last_seq, self._scan.t1_ns, t1_ns, offset))
 
 
 assert _HEADER.size == 4 + 2 + 2 + EPOCH_BYTES + 16 + HASH_BYTES + 4 * 8

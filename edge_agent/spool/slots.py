@@ -30,6 +30,8 @@ class SlotFile:
         self._durable = 0
         """Place of the slot that must not be written: the last synced one, or the one loaded."""
         self._fd: int | None = None
+        self._filled: set[int] = set()
+        """Slots that have all their blocks since the file was opened."""
 
     @property
     def capacity(self) -> int:
@@ -63,9 +65,11 @@ class SlotFile:
                 self._fd = self._files.open_slots(self._path)
                 # What was loaded may be in no more than the system's cache.
                 self._files.sync(self._fd)
-            # Always the whole slot: so the blocks are there when the disk is full later.
-            padded = slot.ljust(self._slot_bytes, b"\0")
+            # Once the whole slot, so that the blocks are there when the disk is full later; then no more
+            # than there is to say.
+            padded = slot if place in self._filled else slot.ljust(self._slot_bytes, b"\0")
             self._files.write_at(self._fd, padded, place * self._slot_bytes)
+            self._filled.add(place)
             if sync:
                 self._files.sync(self._fd)
                 self._durable = place
@@ -81,6 +85,7 @@ class SlotFile:
 
     def close(self) -> None:
         fd, self._fd = self._fd, None
+        self._filled.clear()
         if fd is not None:
             with contextlib.suppress(OSError):
                 self._files.close(fd)

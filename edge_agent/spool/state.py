@@ -12,15 +12,15 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 
 from edge_agent.records.values import EncodedRecord
 from edge_agent.spool.ackset import AckSet, Range
 from edge_agent.spool.segment import Identity, Scan
 
-_INDEXES = 3
-"""Segments whose index is kept at a time: backlog and live cursor, and one to spare."""
+_INDEXES = 4
+"""Segments whose index is kept at a time: live, backlog and replay, and one to spare."""
 
 
 @dataclass(slots=True)
@@ -32,8 +32,13 @@ class Segment:
     dict_hash: bytes | None
     """None where the header is destroyed: it may refer to any dictionary."""
     size: int
+    """Of the file, which is longer than its content."""
     gone: bool = False
     index: Scan | None = None
+    made_ns: int = 0
+    """When it was begun by the wall clock, 0 where that is unknown."""
+    sound: bool = True
+    """No operation on it has failed: its file may be used again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,17 @@ class StoredRecord:
     stream: str
     seq: int
     data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """Which records a reader wants: from `position` to before `end`, oldest first, not more than this."""
+
+    position: int
+    end: int | None
+    max_records: int
+    max_bytes: int
+    acked_too: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +94,13 @@ class StreamState:
         """The position the next record gets."""
         self.segments = segments
         self.acks = AckSet()
+        """What nobody waits for: acknowledged or lost."""
+        self.lost = AckSet()
+        """What cannot be read any more, or must not be sent; a part of `acks`, learnt as it is met."""
         self.held: deque[EncodedRecord] = deque()
+        for place, segment in enumerate(segments):
+            if segment.gone:
+                self.lost.add(*self.bounds(place))
 
     def bounds(self, place: int) -> Range:
         """Positions the segment at `place` covers; the newest those not yet in its file as well."""
@@ -94,15 +116,45 @@ class StreamState:
         first, last = self.bounds(place)
         return first, min(last, self.base + self.held[0].seq - 1) if self.held else last
 
+    def lose(self, first: int, last: int) -> None:
+        """Nobody is to ask for these any more, and nobody can have them."""
+        self.acks.add(first, last)
+        self.lost.add(first, last)
+
+    def forget(self) -> None:
+        """What is known of positions that are no longer stored."""
+        self.acks.forget_below(self.first)
+        self.lost.forget_below(self.first)
+
     def sendable(self) -> int:
         """The last seq that may be sent: some records must be durable before anybody can have them."""
         withheld = (record.seq for record in self.held if record.durable_first)
         return next(withheld, self.tail - self.base) - 1
 
     def reapable(self) -> bool:
-        """Whether the oldest segment is acknowledged as a whole and not the newest, which stays: it
-        tells the next run how far this one came."""
+        """Whether there is a segment that is only kept."""
         return len(self.segments) > 1 and self.acks.covers(*self.bounds(0))
+
+    def is_spent(self) -> bool:
+        """Whether nobody can have any of the oldest segment any more."""
+        return self.reapable() and self.lost.covers(*self.bounds(0))
+
+    def place_of_first_unacked(self) -> int | None:
+        """The oldest file with an unacknowledged record; None if there is none."""
+        todo = self.acks.missing(self.first, self.tail - 1)
+        if not todo or not self.segments:
+            return None
+        place = self._place(todo[0][0])
+        return place if todo[0][0] <= self.durable_bounds(place)[1] else None
+
+    def kept(self) -> list[Segment]:
+        """The oldest segments that are acknowledged as a whole, without the newest, which stays: it tells
+        the next run how far this one came."""
+        places = range(len(self.segments) - 1)
+        return [
+            self.segments[place]
+            for place in takewhile(lambda place: self.acks.covers(*self.bounds(place)), places)
+        ]
 
     def acked_between(self) -> int | None:
         """Place of an acknowledged segment that has younger and older ones beside it."""
@@ -112,23 +164,22 @@ class StreamState:
                 return place
         return None
 
-    def find(
-        self, position: int, end: int, max_records: int, max_bytes: int
-    ) -> list[StoredRecord] | Segment | Extent | None:
-        """What to do for the next unacknowledged records from `position` to before `end`: records from
-        memory, a segment to scan first, or an extent to read. None: there are none."""
-        todo = self.acks.missing(max(position, self._first()), min(end, self.tail) - 1)
+    def find(self, ask: Ask) -> list[StoredRecord] | Segment | Extent | None:
+        """What to do for the next records that are asked for: records from memory, a segment to scan
+        first, or an extent to read. None: there are none."""
+        without = self.lost if ask.acked_too else self.acks
+        todo = without.missing(max(ask.position, self.first), min(ask.end or self.tail, self.tail) - 1)
         if not todo:
             return None
         first = todo[0][0]
         if self.held and first >= self.base + self.held[0].seq:
-            return self._find_held(todo, max_records, max_bytes)
+            return self._find_held(todo, without, ask)
         place = self._place(first)
         segment = self.segments[place]
         if segment.index is None:
             return segment
         last = self.durable_bounds(place)[1]
-        return _extent(segment, [(a, min(b, last)) for a, b in todo if a <= last], max_records, max_bytes)
+        return _extent(segment, [(a, min(b, last)) for a, b in todo if a <= last], ask)
 
     def learn(self, segment: Segment, found: Scan) -> None:
         """Keep a segment's index, and not those of too many others."""
@@ -165,7 +216,17 @@ class StreamState:
             for first, last in self.acks.missing(s.first, s.last)
         ]
 
-    def _first(self) -> int:
+    def stored(self) -> list[Stretch]:
+        """Positions that can be read, acknowledged or not, oldest first."""
+        return [
+            Stretch(s.epoch, s.base, first, last)
+            for s in self.stretches()
+            for first, last in self.lost.missing(s.first, s.last)
+        ]
+
+    @property
+    def first(self) -> int:
+        """The oldest position that is stored, or else the next."""
         if self.segments:
             return self.segments[0].identity.first_position
         return self.base + self.held[0].seq if self.held else self.tail
@@ -181,23 +242,23 @@ class StreamState:
                 high = middle - 1
         return low
 
-    def _find_held(self, todo: list[Range], max_records: int, max_bytes: int) -> list[StoredRecord]:
+    def _find_held(self, todo: list[Range], without: AckSet, ask: Ask) -> list[StoredRecord]:
         records: list[StoredRecord] = []
         start = bisect_left(self.held, todo[0][0] - self.base, key=lambda record: record.seq)
         total = 0
         for record in islice(self.held, start, None):
             position = self.base + record.seq
-            if position > todo[-1][1] or len(records) >= max_records:
+            if position > todo[-1][1] or len(records) >= ask.max_records:
                 break
-            if position not in self.acks:
+            if position not in without:
                 total += len(record.data)
-                if records and total > max_bytes:
+                if records and total > ask.max_bytes:
                     break
                 records.append(StoredRecord(position, record.epoch, self.stream, record.seq, record.data))
         return records
 
 
-def _extent(segment: Segment, wanted: list[Range], max_records: int, max_bytes: int) -> Extent:
+def _extent(segment: Segment, wanted: list[Range], ask: Ask) -> Extent:
     """The frames of `wanted` positions that one read of about `max_bytes` brings."""
     index, base = segment.index, segment.identity.base
     assert index is not None
@@ -209,7 +270,7 @@ def _extent(segment: Segment, wanted: list[Range], max_records: int, max_bytes: 
         while place < len(index.seqs) and index.seqs[place] <= last - base:
             begin = index.offsets[place]
             stop = index.offsets[place + 1] if place + 1 < len(index.offsets) else index.end
-            if len(seqs) >= max_records or (seqs and stop - offsets[0] > max_bytes):
+            if len(seqs) >= ask.max_records or (seqs and stop - offsets[0] > ask.max_bytes):
                 return Extent(segment, tuple(seqs), tuple(offsets), end - offsets[0])
             seqs.append(index.seqs[place])
             offsets.append(begin)

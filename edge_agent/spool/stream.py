@@ -8,38 +8,66 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 from edge_agent.model import WallNs
-from edge_agent.records.values import EncodedRecord, Loss, LossReason, Mark
+from edge_agent.records.values import EncodedRecord, Kind, Loss, LossReason, Mark
 from edge_agent.spool import segment as seg
 from edge_agent.spool.ackset import Range
 from edge_agent.spool.files import Files, Node
 from edge_agent.spool.lossbook import append_joined
+from edge_agent.spool.pool import Pool
 from edge_agent.spool.segment import FRAME_BYTES, Frame, Header, Identity, Scan
-from edge_agent.spool.space import wall
+from edge_agent.spool.space import losses
 from edge_agent.spool.state import Segment, StreamState
+
+LEAST_FILE_BYTES = 8 << 10
+_PAGE = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """Where a stream's files are, and what they are made of and guarded by."""
+
+    folder: Path
+    files: Files
+    lock: threading.Lock
+    pool: Pool
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Frames for one write."""
+
+    frames: list[bytes] = field(default_factory=list)
+    seqs: list[int] = field(default_factory=list)
+    offsets: list[int] = field(default_factory=list)
 
 
 class StreamLog(StreamState):
-    """`hold` takes a record and never fails; `write` and `sync` bring what is held to the disk."""
+    """`hold` takes a record and never fails; `write` and `sync` bring what is held to the disk.
 
-    def __init__(
-        self, stream: str, folder: Path, files: Files, lock: threading.Lock, segment_bytes: int,
-        epoch: bytes, segments: list[Segment], tail: int,
-    ) -> None:  # fmt: skip
+    A file that is new grows by zeros, each time to twice its size: so its commits seldom change metadata,
+    and a run that stores little leaves little. One out of the pool has its size already.
+    """
+
+    def __init__(self, stream: str, disk: Disk, epoch: bytes, segments: list[Segment], tail: int) -> None:
         super().__init__(stream, epoch, segments, tail)
-        self.folder = folder
+        self.folder = disk.folder
         self.held_bytes = 0
         self.bytes_used = sum(segment.size for segment in segments)
         self.dirty = False
         self.declared: list[Loss] = []
         """Losses whose GAP record has become durable; the spool takes them out."""
-        self._files = files
-        self._lock = lock
-        self._segment_bytes = segment_bytes
+        self._files = disk.files
+        self._lock = disk.lock
+        self._pool = disk.pool
+        self._segment_bytes = disk.pool.segment_bytes
+        self._at = 0
+        """Where the next frame goes in the active file."""
         self._fd: int | None = None
         self._unnamed = False
         """The active file's name may not be durable yet."""
@@ -61,7 +89,7 @@ class StreamLog(StreamState):
             raise ValueError(f"record {record.stream} {record.seq} is not the next of this epoch")
         with self._lock:
             # What was dropped on its way here is nothing to wait for.
-            self.acks.add(self.tail, position - 1)
+            self.lose(self.tail, position - 1)
             self.held.append(record)
             self.held_bytes += len(record.data) + FRAME_BYTES
             self.tail = position + 1
@@ -69,35 +97,47 @@ class StreamLog(StreamState):
     def write(self) -> None:
         """Hand everything held to the system: a killed process loses none of it."""
         while self.unwritten:
-            active = self._room_for(self.held[self._written].dict_hash, self.held[self._written].t0_ns)
-            frames, seqs, offsets, at = [], array("Q"), array("I"), active.size
-            last = self.held[self._written]
-            for record in islice(self.held, self._written, None):
-                if seqs and (at > self._segment_bytes or not _fits(active, record.dict_hash)):
-                    break
-                data = self._frames(active, record)
-                at += len(data)
-                seqs.append(record.seq)
-                offsets.append(at - FRAME_BYTES - len(record.data))
-                frames.append(data)
-                last = record
-            self._put(frames)
+            first = self.held[self._written]
+            active = self._room_for(_reference(first), self._size_of(first), first.t0_ns)
+            batch = self._batch(active)
+            self._put(batch.frames)
             self.dirty = True
+            last = self.held[self._written + len(batch.seqs) - 1]
             with self._lock:
                 assert active.index is not None
-                active.index.seqs.extend(seqs)
-                active.index.offsets.extend(offsets)
-                active.index.end = at
-                active.index.t0_ns = active.index.t0_ns or self.held[self._written].t0_ns
+                active.index.seqs.extend(batch.seqs)
+                active.index.offsets.extend(batch.offsets)
+                active.index.end = self._at
+                active.index.t0_ns = active.index.t0_ns or first.t0_ns
                 active.index.t1_ns = max(last.t0_ns, last.until_ns)
-            self._written += len(seqs)
+            self._written += len(batch.seqs)
+
+    def growth(self, incoming: int) -> int:
+        """How much more the files may take when this much is written, if the pool gives nothing."""
+        if self._fd is not None and self._at + incoming <= self.segments[-1].size:
+            return 0
+        return max(2 * incoming, LEAST_FILE_BYTES)
+
+    def _batch(self, active: Segment) -> _Batch:
+        """What is held and fits the active file."""
+        batch, at = _Batch(), self._at
+        for record in islice(self.held, self._written, None):
+            fits = at + self._size_of(record) <= self._capacity(active)
+            if batch.seqs and not (fits and _fits(active, _reference(record))):
+                break
+            data = self._frames(active, record)
+            at += len(data)
+            batch.frames.append(data)
+            batch.seqs.append(record.seq)
+            batch.offsets.append(at - FRAME_BYTES - len(record.data))
+        return batch
 
     def mark(self, mark: Mark) -> None:
         """Note that a quiet stream is observed up to here. Goes to the system, but is not synced for
         its own sake: after a power cut an older time is true as well."""
         if self._fd is None or self.unwritten:
             return
-        active = self._room_for(self.segments[-1].dict_hash or b"", mark.until_ns)
+        active = self._room_for(self.segments[-1].dict_hash or b"", FRAME_BYTES, mark.until_ns)
         self._put([seg.encode_mark(self._seq, mark.until_ns, active.identity.salt)])
         self._until = mark.until_ns
 
@@ -124,6 +164,7 @@ class StreamLog(StreamState):
                 self._files.close(fd)
             with self._lock:
                 self.segments[-1].index = None
+                self.segments[-1].sound = False
         self._written = 0
         self._seq, self._until = self._synced_seq, self._synced_until
         self.dirty = self._unnamed = False
@@ -145,7 +186,7 @@ class StreamLog(StreamState):
         # In this order: a file may go between the two looks, and its descriptor must not outlive it here.
         if self._fd is not None and not (there[-1] and self.in_place()):
             self.abandon()
-        losses: list[Loss] = []
+        found: list[Loss] = []
         with self._lock:
             gone = []
             for place, segment in enumerate(self.segments):
@@ -153,14 +194,15 @@ class StreamLog(StreamState):
                     continue
                 gone.append(segment)
                 first, last = self.durable_bounds(place)
-                for loss in _lost_with(segment, self.acks.missing(first, last), known[place]):
-                    append_joined(losses, loss)
-                self.acks.add(first, last)
+                going = self.acks.missing(first, last)
+                for loss in losses(segment.identity, going, LossReason.CORRUPT, known[place]):
+                    append_joined(found, loss)
+                self.lose(first, last)
             for segment in gone:
                 self.segments.remove(segment)
                 self.bytes_used -= segment.size
-            self.acks.forget_below(self._first())
-        return losses
+            self.forget()
+        return found
 
     def removable(self) -> Range:
         """Positions that go with the oldest segment: with the active one, also what is held."""
@@ -181,7 +223,7 @@ class StreamLog(StreamState):
             removed = self.segments.pop(0)
             self.bytes_used -= removed.size
             if self.segments:
-                self.acks.forget_below(self.segments[0].identity.first_position)
+                self.forget()
         return removed
 
     def mark_gone(self, segment: Segment, path: Path) -> None:
@@ -190,6 +232,7 @@ class StreamLog(StreamState):
             self.bytes_used -= segment.size
             segment.path, segment.size, segment.gone, segment.index = path, 0, True, None
             segment.dict_hash = b""
+            self.lost.add(*self.bounds(self.segments.index(segment)))
 
     def drop_held(self) -> list[Loss]:
         """Give up the oldest held record: the disk does not take it and memory is full."""
@@ -197,7 +240,7 @@ class StreamLog(StreamState):
         position = self.base + record.seq
         with self._lock:
             lost = position not in self.acks
-            self.acks.add(position, position)
+            self.lose(position, position)
         self._release(1)
         # A GAP record that goes leaves its declaration to another.
         return [loss_of(record, LossReason.MEMORY), *filter(None, (record.declares,))] if lost else []
@@ -213,6 +256,14 @@ class StreamLog(StreamState):
             self.held_bytes -= sum(len(record.data) + FRAME_BYTES for record in released)
         return released
 
+    def _size_of(self, record: EncodedRecord) -> int:
+        """At most, with a hole before it."""
+        return 2 * FRAME_BYTES + 8 + len(record.data)
+
+    def _capacity(self, active: Segment) -> int:
+        """A file that is shorter than others does not grow while the pool has one that need not."""
+        return active.size if self._pool else max(active.size, self._segment_bytes)
+
     def _frames(self, active: Segment, record: EncodedRecord) -> bytes:
         """The record's frame, behind a hole where seqs before it will never come."""
         salt, expected = active.identity.salt, self._seq + 1
@@ -222,10 +273,10 @@ class StreamLog(StreamState):
         self._until = record.until_ns or self._until
         return hole + seg.encode_frame(frame, record.data, salt)
 
-    def _room_for(self, dict_hash: bytes, now_ns: WallNs) -> Segment:
+    def _room_for(self, dict_hash: bytes, size: int, now_ns: WallNs) -> Segment:
         """The active segment, or a new one if it is full or refers to another dictionary."""
         active = self.segments[-1] if self._fd is not None else None
-        if active and active.size <= self._segment_bytes and _fits(active, dict_hash):
+        if active and self._at + size <= self._capacity(active) and _fits(active, dict_hash):
             return active
         if active:
             self.sync()
@@ -242,20 +293,29 @@ class StreamLog(StreamState):
             with self._lock:
                 self.bytes_used -= self.segments.pop().size
         self._files.unlink(path)
-        self._fd = self._files.create(path)
-        self._unnamed = True
-        active = Segment(identity, path, dict_hash, 0, index=Scan())
+        fd = self._pool.take(path)
+        size = 0 if fd is None else self._segment_bytes
+        self._fd = self._files.create(path) if fd is None else fd
+        self._unnamed, self._at = True, 0
+        active = Segment(identity, path, dict_hash, size, index=Scan(), made_ns=now_ns)
         with self._lock:
             self.segments.append(active)
+            self.bytes_used += size
         self._put([seg.encode_header(Header(identity, dict_hash, self._until, now_ns))])
         return active
 
-    def _put(self, frames: list[bytes]) -> None:
+    def _put(self, frames: Sequence[bytes]) -> None:
         assert self._fd is not None
-        data = b"".join(frames)
-        self._files.write(self._fd, data)
-        self.segments[-1].size += len(data)
-        self.bytes_used += len(data)
+        active, data, at = self.segments[-1], b"".join(frames), self._at
+        if at + len(data) > active.size:
+            size = min(max(2 * active.size, LEAST_FILE_BYTES), self._segment_bytes)
+            size = max(size, -(-(at + len(data)) // _PAGE) * _PAGE)
+            data = data.ljust(size - at, b"\0")
+            # Before it has them: an error may leave it any part of that.
+            self.bytes_used += size - active.size
+            active.size = size
+        self._files.write_at(self._fd, data, at)
+        self._at += sum(map(len, frames))
 
 
 def _fits(active: Segment, dict_hash: bytes) -> bool:
@@ -263,16 +323,9 @@ def _fits(active: Segment, dict_hash: bytes) -> bool:
     return dict_hash in (b"", active.dict_hash)
 
 
-def _lost_with(segment: Segment, going: list[Range], known: Scan) -> list[Loss]:
-    """The loss of positions whose file cannot be asked any more."""
-    base = segment.identity.base
-    return [
-        Loss(
-            segment.identity.epoch, segment.identity.stream, first - base, last - base, last - first + 1,
-            LossReason.CORRUPT, wall(known.t0_ns), wall(known.t1_ns),
-        )
-        for first, last in going
-    ]  # fmt: skip
+def _reference(record: EncodedRecord) -> bytes:
+    """The dictionary a record needs, so that its birth is kept; a birth needs none, it is one."""
+    return b"" if record.kind == Kind.BIRTH else record.dict_hash
 
 
 def loss_of(record: EncodedRecord, reason: LossReason) -> Loss:

@@ -1,8 +1,8 @@
 """The spool's thread: takes records from a bounded queue, appends, syncs, declares losses.
 
 `put` never blocks: the process thread keeps its time whatever the disk does. Alarms, and what opens or
-closes an epoch, are synced at once, everything else once per commit interval; the uplink is woken
-before the sync, so an alarm is published while its fdatasync runs.
+closes an epoch, are synced at once, everything else once per commit interval or 1 MiB, whichever comes
+first; the uplink is woken before the sync, so an alarm is published while its fdatasync runs.
 
 Overflow rule: beyond `max_queue_bytes` the oldest queued sample gives way, then the oldest summary;
 events and alarms never do (they are few, and some declare losses). What gives way is a declared loss.
@@ -13,6 +13,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from edge_agent.clock import Clock
 from edge_agent.counters import Counters, declare
@@ -29,6 +30,18 @@ SPOOL_QUEUE_DROPPED = declare(
 SYNC_BOUND_NS = 60 * NS
 """How long one round of fdatasync may take before the thread counts as stuck; a slow disk is degraded."""
 _IDLE_NS = NS
+_COMMIT_BYTES = 1 << 20
+"""What is not durable is held in memory as well, so a long interval must not let it grow."""
+_EXPIRE_NS = 60 * NS
+"""How often ages are looked at; a part of the shortest `max_age` that does not matter."""
+
+
+@dataclass(slots=True)
+class Order:
+    """Something the writer's thread is asked to do, and whom to tell what came of it."""
+
+    streams: tuple[str, ...]
+    answer: Callable[[dict[str, int] | OSError], None]
 
 
 class SpoolWriter:
@@ -53,20 +66,32 @@ class SpoolWriter:
         self._windows: bytes | None = None
         """The newest checkpoint; everything in front of it in the queue belongs before it."""
         self._ready = threading.Condition()
-        self._commit_at = clock.mono_ns()
+        self._orders: deque[Order] = deque()
+        self._commit_at = self._expire_at = clock.mono_ns()
 
     @property
     def queued_bytes(self) -> int:
         return self._queue_bytes
 
     def put(self, items: Sequence[Item]) -> None:
-        """Queue records in order. Never blocks for the disk."""
+        """Queue records in order. Never blocks for the disk. A loss is noted on the disk before anything
+        that is put with it or after it is stored."""
         with self._ready:
             for item in items:
+                if isinstance(item, Loss):
+                    self._losses.append(item)
+                    continue
                 self._queue.append(item)
                 self._queue_bytes += _size(item)
             if self._queue_bytes > self._max_queue_bytes:
                 self._give_way()
+            self._ready.notify()
+
+    def purge(self, streams: Sequence[str], answer: Callable[[dict[str, int] | OSError], None]) -> None:
+        """From any thread: have everything of these streams removed and declared. `answer` is called by
+        the spool's thread with how many unsent records went, or why none did."""
+        with self._ready:
+            self._orders.append(Order(tuple(streams), answer))
             self._ready.notify()
 
     def keep_windows(self, checkpoint: bytes) -> None:
@@ -97,7 +122,8 @@ class SpoolWriter:
         if items:
             self._spool.append(items)
             self._on_new()
-        if now >= self._commit_at:
+        self._carry_out()
+        if now >= self._commit_at or self._spool.held_bytes >= _COMMIT_BYTES:
             self._commit_at = MonoNs(now + self._commit_ns)
             with self.heartbeat.call("fdatasync", SYNC_BOUND_NS):
                 self._spool.commit(now)
@@ -108,13 +134,29 @@ class SpoolWriter:
                 self._spool.commit(now, tuple(urgent))
         if any(isinstance(item, EncodedRecord) and item.durable_first for item in items):
             self._on_new()
+        self._expire(now)
         if lost := self._spool.take_losses():
             self._on_losses(lost)
+
+    def _carry_out(self) -> None:
+        while self._orders:
+            order = self._orders.popleft()
+            try:
+                order.answer(self._spool.purge(order.streams, self._clock.wall_ns()))
+            except OSError as error:
+                order.answer(error)
+
+    def _expire(self, now: MonoNs) -> None:
+        if now >= self._expire_at:
+            self._expire_at = MonoNs(now + _EXPIRE_NS)
+            # By a clock that is not set, everything would be of another age.
+            if self._clock.synchronised():
+                self._spool.expire(self._clock.wall_ns())
 
     def _wait(self, stop: threading.Event) -> None:
         left = min(self._commit_at - self._clock.mono_ns(), _IDLE_NS)
         with self._ready:
-            if not self._queue and left > 0 and not stop.is_set():
+            if not self._queue and not self._orders and left > 0 and not stop.is_set():
                 self._ready.wait(left / NS)
 
     def _take(self, commits: bool) -> tuple[list[Item], list[Loss], bytes | None]:

@@ -6,10 +6,10 @@ from edge_agent.model import NS, MonoNs
 
 
 class TokenBucket:
-    """`rate` takes a second on average, `burst` at once."""
+    """`rate` takes in `per_s` seconds on average, `burst` at once."""
 
-    def __init__(self, rate: int, burst: int) -> None:
-        self._interval_ns = NS // max(1, rate)
+    def __init__(self, rate: int, burst: int, *, per_s: int = 1) -> None:
+        self._interval_ns = per_s * NS // max(1, rate)
         self._burst_ns = self._interval_ns * max(1, burst)
         self._full_at: int = 0
         """When the bucket would be full again; it stands for the level, without a fraction."""

@@ -1,38 +1,41 @@
-"""From the outbox to a connection that is up: greeting, records, answers, the mirror of alarm states.
+"""From the outbox to a connection that is up: greeting, records, answers.
 
-Does what `session` decides, and counts it. Used by the uplink thread only, but for `alarm_changed`.
+Does what `session` decides, and counts it. Used by the uplink thread only.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 from edge_agent.clock import Clock
 from edge_agent.counters import Counters, declare
-from edge_agent.process.results import AlarmTransition
-from edge_agent.uplink import payloads
+from edge_agent.uplink import reasons
+from edge_agent.uplink.items import Item, Send
 from edge_agent.uplink.link import Link
-from edge_agent.uplink.outbox import Births, Outbox, Ref
-from edge_agent.uplink.reasons import PUBACK_WORDS, Cause, Verdict
-from edge_agent.uplink.session import Item, Send, Session
-from edge_agent.uplink.topics import Topics, is_alarm_name
-from edge_agent.uplink.wire import Message, Up
+from edge_agent.uplink.mirror import STATE_REFUSED, Mirror
+from edge_agent.uplink.outbox import Outbox, Ref
+from edge_agent.uplink.reasons import Rule, Verdict
+from edge_agent.uplink.session import Answer, Session
+from edge_agent.uplink.wire import Down, Message, Up
 
 log = logging.getLogger(__name__)
 
 SENT = declare("uplink_sent", "records published, by stream; repeats count again", "stream")
 ACKED = declare("uplink_acked", "records acknowledged by the broker, by stream", "stream")
+REPLAYED = declare("uplink_replayed", "records sent again because a receiver asked, by stream", "stream")
+REFUSED = declare("uplink_refused", "publishes of records the broker refused, by its reason", "reason")
 PARKED = declare(
-    "uplink_parked", "records set aside until the next connection, by the broker's reason", "reason"
+    "uplink_parked", "times nothing more was sent to a topic until the broker takes a probe", "reason"
 )
-STATE_REFUSED = declare("uplink_state_refused", "births, status and alarm states the broker refused")
+GIVEN_UP = declare("uplink_given_up", "records given up because the broker refuses them, declared", "reason")
 PAUSED = declare("uplink_paused", "times the broker asked to send later")
+UNHEARD = declare("uplink_unheard", "records the broker took, and said that nobody subscribes to them")
 GONE = declare("uplink_gone", "records that were not in the spool any more at their turn", "stream")
 UNKNOWN_ACKS = declare("uplink_unknown_acks", "acknowledgements of messages that nobody waits for")
 
 _TOO_LARGE = 0x95
+_NO_SUBSCRIBERS = 0x10
 _BATCH = 64
 """Most records published before the broker's answers are looked at again."""
 _OVERHEAD = 16
@@ -41,45 +44,20 @@ _OVERHEAD = 16
 
 class Feed:
     def __init__(
-        self,
-        topics: Topics,
-        session: Session,
-        outbox: Outbox,
-        alarm_states: Callable[[], Sequence[AlarmTransition]],
-        clock: Clock,
-        counters: Counters,
+        self, mirror: Mirror, session: Session, outbox: Outbox, clock: Clock, counters: Counters
     ) -> None:
-        self._topics = topics
+        self._mirror = mirror
         self._session = session
         self._outbox = outbox
-        self._alarm_states = alarm_states
         self._clock = clock
         self._counters = counters
-        self._alarms: dict[str, AlarmTransition] = {}
-        self._changes: deque[AlarmTransition] = deque()
         self._acked: list[Ref] = []
-        self._births = Births()
         self._max_packet = 0
-        self._reported: set[int] = set()
-
-    def alarm_changed(self, transition: AlarmTransition) -> None:
-        """From any thread."""
-        self._changes.append(transition)
-
-    def status(self, state: str, reason: str = "") -> Message:
-        """The retained status; also the last will, so the epoch tells whose death it is."""
-        payload = payloads.status(state, self._outbox.epoch, self._clock.wall_ns(), reason)
-        return Message(topic=self._topics.status, payload=payload, retain=True)
-
-    def health(self, document: Mapping[str, object]) -> Message:
-        payload = payloads.health(document, self._outbox.epoch, self._clock.wall_ns())
-        return Message(topic=self._topics.health, payload=payload)
 
     def connected(self, up: Up) -> None:
         """Collect the greeting and everything that waits."""
         self._max_packet = up.max_packet_bytes
-        self._reported.clear()
-        greeting = self._greeting()
+        greeting = self._mirror.greeting()
         # Tails before the rest: a record appended in between is then live, not lost between the two.
         tails = self._outbox.tails()
         unacked = self._outbox.unacked()
@@ -87,15 +65,17 @@ class Feed:
             self._clock.mono_ns(), up.receive_maximum, greeting, self._outbox.epoch, tails, unacked
         )
 
-    def disconnected(self, cause: Cause) -> None:
+    def disconnected(self, down: Down) -> None:
         self._settle()
-        self._session.disconnected(cause)
+        now = self._clock.mono_ns()
+        self._give_up(self._session.disconnected(now, down.failure.cause, taken=down.taken))
 
     def publish(self, link: Link) -> None:
         """Hand over what may go out now."""
         self._settle()
         self._session.appended(self._outbox.tails())
-        self._say_changes()
+        for message in self._mirror.news():
+            self._session.say(message)
         for _ in range(_BATCH):
             item = self._session.next(self._clock.mono_ns())
             if item is None or not self._publish(link, item):
@@ -106,96 +86,67 @@ class Feed:
         answer = self._session.answered(self._clock.mono_ns(), token, code)
         if answer is None:
             self._counters.get(UNKNOWN_ACKS).add()
-        elif answer.verdict is Verdict.PAUSE:
-            self._counters.get(PAUSED).add()
-        elif answer.verdict is Verdict.PARK:
-            self._park(answer.item, code)
-        elif isinstance(answer.item, Send):
-            self._acked.append(answer.item.ref)
-            self._counters.get(ACKED, answer.item.ref.stream).add()
+            return
+        if code == _NO_SUBSCRIBERS and isinstance(answer.item, Send):
+            self._counters.get(UNHEARD).add()
+        self._take(answer, code)
 
     # --- inside -------------------------------------------------------------------------------
 
-    def _greeting(self) -> list[Message]:
-        self._births = self._outbox.births()
-        self._take_changes()
-        for transition in self._alarm_states():
-            known = self._alarms.get(transition.name)
-            if is_alarm_name(transition.name) and (known is None or known.mono_ns <= transition.mono_ns):
-                self._alarms[transition.name] = transition
-        return [
-            *(Message(topic=self._topics.hist_birth, payload=birth) for birth in self._births.older),
-            *self._birth_messages(),
-            self.status("online"),
-            *(self._alarm_message(transition) for transition in self._alarms.values()),
-        ]
-
-    def _birth_messages(self) -> list[Message]:
-        """A retained topic holds one message, so each part of a large dictionary has its own."""
-        return [
-            Message(topic=self._topics.birth(part), payload=birth, retain=True)
-            for part, birth in enumerate(self._births.current)
-        ]
-
-    def _say_changes(self) -> None:
-        births = self._outbox.births()
-        if births.current != self._births.current:
-            self._births = births
-            for message in self._birth_messages():
-                self._session.say(message)
-        for transition in self._take_changes():
-            self._session.say(self._alarm_message(transition))
-
-    def _take_changes(self) -> list[AlarmTransition]:
-        taken = {}
-        while self._changes:
-            transition = self._changes.popleft()
-            if is_alarm_name(transition.name):
-                self._alarms[transition.name] = taken[transition.name] = transition
-            else:
-                self._counters.get(STATE_REFUSED).add()
-        return list(taken.values())
-
-    def _alarm_message(self, transition: AlarmTransition) -> Message:
-        topic = self._topics.alarm(transition.name)
-        return Message(topic=topic, payload=payloads.alarm(transition), retain=True)
-
     def _publish(self, link: Link, item: Item) -> bool:
-        """False when the connection takes nothing more."""
         message = item if isinstance(item, Message) else self._record(item)
         if message is None:
             return True
         size = len(message.payload) + len(message.topic) + _OVERHEAD
         if size > self._max_packet:
-            self._park(item, _TOO_LARGE)
+            self._take(self._session.refused(self._clock.mono_ns(), item, _TOO_LARGE), _TOO_LARGE)
             return True
         token = link.publish(message)
         if token is None:
             return False
         if isinstance(item, Send):
-            self._counters.get(SENT, item.ref.stream).add()
+            self._counters.get(REPLAYED if item.replay else SENT, item.ref.stream).add()
         self._session.sent(self._clock.mono_ns(), token, item, size)
         return True
 
     def _record(self, send: Send) -> Message | None:
-        record = self._outbox.read(send.ref)
+        read = self._outbox.read_kept if send.replay else self._outbox.read
+        record = read(send.ref)
         if record is None:
+            self._session.gone(send)
             self._counters.get(GONE, send.ref.stream).add()
             return None
-        return Message(topic=send.topic, payload=record)
+        return Message(topic=send.topic, payload=record, alias=True)
 
-    def _park(self, item: Item, code: int) -> None:
-        """Counted every time, logged once per reason and connection: an access list that denies a
-        topic denies thousands of records."""
-        words = PUBACK_WORDS.get(code, f"0x{code:02x}")
-        if isinstance(item, Send):
-            self._counters.get(PARKED, words).add()
-        else:
-            self._counters.get(STATE_REFUSED).add()
-        if code not in self._reported:
-            self._reported.add(code)
-            hint = "; hint: check the broker's access list" if code == 0x87 else ""
-            log.warning("the broker refuses %s: %s%s", item.topic, words, hint)
+    def _take(self, answer: Answer, code: int) -> None:
+        self._acked.extend(answer.done)
+        self._give_up(answer.given_up)
+        if answer.opened:
+            log.info("the broker takes %s again", answer.opened)
+        if answer.verdict is Verdict.PAUSE:
+            self._counters.get(PAUSED).add()
+        elif answer.verdict is not Verdict.DONE:
+            self._refused(answer, reasons.rule(code))
+        elif isinstance(answer.item, Send) and not answer.item.replay:
+            self._counters.get(ACKED, answer.item.ref.stream).add()
+
+    def _refused(self, answer: Answer, rule: Rule) -> None:
+        """Counted every time; that a class is parked is for the status and, through it, the journal."""
+        is_record = isinstance(answer.item, Send)
+        self._counters.get(REFUSED if is_record else STATE_REFUSED, rule.words).add()
+        if answer.parked:
+            self._counters.get(PARKED, rule.words).add()
+
+    def _give_up(self, given_up: Sequence[tuple[Send, Rule]]) -> None:
+        """The spool counts them as lost, and a GAP record declares them."""
+        for send, rule in given_up:
+            self._counters.get(GIVEN_UP, rule.words).add()
+            log.warning(
+                "record %s %d of epoch %s is given up: the broker refuses it: %s; hint: %s",
+                send.ref.stream, send.ref.seq, send.ref.epoch.hex(), rule.words, rule.hint or "see its log",
+            )  # fmt: skip
+        if given_up:
+            self._outbox.refuse([send.ref for send, _ in given_up])
 
     def _settle(self) -> None:
         """Tell the outbox what was acknowledged, many at once."""

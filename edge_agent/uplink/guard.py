@@ -17,6 +17,8 @@ import ssl
 import struct
 import termios
 
+from edge_agent.uplink.wire import Traffic
+
 _PUBLISH = 3
 _CHUNK = 16384
 
@@ -81,6 +83,8 @@ class GuardedSocket:
         """Why the connection ended, where the socket or the guard said so."""
         self.received = 0
         self._sent = 0
+        self._left = 0
+        """Unsent bytes when it was closed."""
 
     def recv(self, size: int) -> bytes:
         if not self._buffer:
@@ -122,6 +126,7 @@ class GuardedSocket:
         return count
 
     def close(self) -> None:
+        self._left = self._unsent()
         self._sock.close()
 
     def fileno(self) -> int:
@@ -135,17 +140,16 @@ class GuardedSocket:
         """Bytes that were read already, for which poll() would not wake."""
         return bool(self._buffer) or (isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0)
 
-    @property
-    def progress(self) -> int:
-        """Rises while bytes move: received by us, or taken from us by the other side's kernel.
-
-        Tells a slow link from a dead one: a window of records may need minutes at 9600 bit/s, and as
-        long as the send queue shrinks nothing is wrong.
-        """
-        return self.received + self._sent - self._unsent()
+    def traffic(self, queued: bool) -> Traffic:
+        """Tells a slow link from a dead one: a window of records may need minutes at 9600 bit/s, and as
+        long as the send queue shrinks nothing is wrong. `queued`: there is more that is not even ours."""
+        left = self._unsent()
+        return Traffic(self.received, self._sent - left, left + queued)
 
     def _unsent(self) -> int:
         """Bytes in the kernel's send queue that the peer has not acknowledged (tcp(7), SIOCOUTQ)."""
+        if self._sock.fileno() < 0:
+            return self._left
         try:
             packed = fcntl.ioctl(self._sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
         except OSError:

@@ -19,7 +19,7 @@ from edge_agent.uplink.backoff import Backoff, BackoffPolicy
 from edge_agent.uplink.dial import Dialer
 from edge_agent.uplink.mqtt import Connection, wait_for
 from edge_agent.uplink.reasons import Cause, Failure
-from edge_agent.uplink.wire import ConnectOptions, Down, Event, Message, MqttVersion, Received, Up
+from edge_agent.uplink.wire import ConnectOptions, Down, Event, Message, MqttVersion, Received, Traffic, Up
 
 log = logging.getLogger(__name__)
 
@@ -70,9 +70,9 @@ class Link:
         return self._connection is not None and self._connection.is_up
 
     @property
-    def progress(self) -> int:
-        """Rises while bytes move; begins again with each connection."""
-        return self._connection.progress if self._connection is not None else 0
+    def traffic(self) -> Traffic:
+        """What has moved on this connection; begins again with each."""
+        return self._connection.traffic if self._connection is not None else Traffic()
 
     @property
     def wake_at(self) -> MonoNs | None:
@@ -105,9 +105,9 @@ class Link:
         """The token its `Published` will carry; None while there is no connection."""
         return self._connection.publish(message) if self._connection is not None else None
 
-    def subscribe(self, filters: tuple[str, ...]) -> None:
+    def subscribe(self, filters: tuple[str, ...], *, see_retained: bool = False) -> None:
         if self._connection is not None:
-            self._connection.subscribe(filters)
+            self._connection.subscribe(filters, see_retained=see_retained)
 
     def acknowledge(self, received: Received) -> None:
         if self._connection is not None:
@@ -158,6 +158,8 @@ class Link:
         now, up_since = self._clock.mono_ns(), self._since if self._state == "connected" else None
         self._connection = None
         self._set_state("waiting")
+        if failure.cause is Cause.ALIAS:
+            self.options = replace(self.options, topic_aliases=0)
         if self._change_version(failure.cause):
             delay_ns = 0
         elif up_since is None:

@@ -22,11 +22,13 @@ from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge_agent.clock import Clock
 from edge_agent.counters import Counters, declare
 from edge_agent.errors import UplinkError
 from edge_agent.model import NS
+from edge_agent.uplink.alias import TopicAliases
 from edge_agent.uplink.dial import Dial, Dialer, Dialled
 from edge_agent.uplink.guard import GuardedSocket
 from edge_agent.uplink.reasons import Cause, Failure, farewell, refusal
@@ -39,6 +41,7 @@ from edge_agent.uplink.wire import (
     Published,
     Received,
     Subscribed,
+    Traffic,
     Up,
 )
 
@@ -53,6 +56,17 @@ _MAX_READS = 200
 _TRIPWIRE = 4096
 """More than any window of ours: paho refuses to queue beyond it instead of growing without bound."""
 _KEEPALIVE_GRACE_NS = 10 * NS
+
+
+class _Alias:
+    """The properties of a PUBLISH that has an alias; paho's own object costs more than the rest of the
+    message, and here it is always the same."""
+
+    def __init__(self, number: int) -> None:
+        self._packed = b"\x03\x23" + number.to_bytes(2)
+
+    def pack(self) -> bytes:
+        return self._packed
 
 
 class _Client(paho.Client):
@@ -95,6 +109,8 @@ class Connection:
         self._dial: Dial | None = None
         self._client: _Client | None = None
         self._guarded: GuardedSocket | None = None
+        self._aliases = TopicAliases(0)
+        self._properties: dict[int, _Alias] = {}
         self._up = False
         self._ended = False
         self._heard_at = self._began_at = clock.mono_ns()
@@ -124,9 +140,10 @@ class Connection:
         return events
 
     @property
-    def progress(self) -> int:
-        """Rises while bytes move in either direction (see `GuardedSocket.progress`)."""
-        return self._guarded.progress if self._guarded is not None and not self._ended else 0
+    def traffic(self) -> Traffic:
+        if self._ended or self._guarded is None or self._client is None:
+            return Traffic()
+        return self._guarded.traffic(self._client.want_write())
 
     # --- doing --------------------------------------------------------------------------------
 
@@ -134,12 +151,24 @@ class Connection:
         """Send with QoS 1; the message id its `Published` will carry, None if the connection is gone."""
         if not self.is_up or self._client is None:
             return None
-        info = self._client.publish(message.topic, message.payload, qos=1, retain=message.retain)
-        return info.mid if info.rc == paho.MQTT_ERR_SUCCESS else None
+        topic, number = self._aliases.of(message.topic) if message.alias else (message.topic, 0)
+        properties: Any = self._properties[number] if number else None
+        info = self._client.publish(topic, message.payload, 1, message.retain, properties)
+        if info.rc != paho.MQTT_ERR_SUCCESS:
+            return None
+        if number:
+            self._aliases.sent(info.mid, message.topic)
+        return info.mid
 
-    def subscribe(self, filters: Sequence[str]) -> None:
-        """Ask for these with QoS 1."""
-        if self.is_up and self._client is not None:
+    def subscribe(self, filters: Sequence[str], *, see_retained: bool = False) -> None:
+        """Ask for these with QoS 1. `see_retained`: messages come with the flag they were published with
+        (MQTT 3.1.1 tells it only of those that were stored)."""
+        if not self.is_up or self._client is None:
+            return
+        if self.options.protocol is MqttVersion.V5:
+            how = SubscribeOptions(qos=1, retainAsPublished=see_retained)
+            self._client.subscribe([(name, how) for name in filters])
+        else:
             self._client.subscribe([(name, 1) for name in filters])
 
     def acknowledge(self, received: Received) -> None:
@@ -268,7 +297,9 @@ class Connection:
         if self._ended:
             return
         self._ended = True
-        self._events.append(Down(failure))
+        guarded, client = self._guarded, self._client
+        left = guarded.traffic(client.want_write()).left if guarded and client else 1
+        self._events.append(Down(failure, taken=not left))
         if self._dial is not None:
             self._dialer.give_up(self._dial, self._began_at)
             self._dial = None
@@ -282,6 +313,9 @@ class Connection:
             self._end(refusal(reason.value, str(reason)))
             return
         self._up = True
+        offered = getattr(properties, "TopicAliasMaximum", 0)
+        most = min(offered, self.options.topic_aliases)
+        self._aliases, self._properties = TopicAliases(most), {n: _Alias(n) for n in range(1, most + 1)}
         self._events.append(
             Up(
                 session_present=bool(flags.session_present),
@@ -297,6 +331,7 @@ class Connection:
             self._end(self._lost("the broker closed the connection"))
 
     def _on_publish(self, _client: Any, _data: Any, mid: int, reason: Any, _properties: Any) -> None:
+        self._aliases.answered(mid, accepted=not reason.is_failure)
         self._events.append(Published(mid, reason.value))
 
     def _on_subscribe(self, _client: Any, _data: Any, _mid: int, reasons: Any, _properties: Any) -> None:
@@ -344,6 +379,8 @@ def _send_connect(client: _Client, options: ConnectOptions) -> None:
 def _connect_properties(options: ConnectOptions) -> Properties:
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
     properties.MaximumPacketSize = options.max_packet_bytes
+    if options.receive_maximum:
+        properties.ReceiveMaximum = options.receive_maximum
     if options.session_expiry_s:
         properties.SessionExpiryInterval = min(options.session_expiry_s, 0xFFFFFFFF)
     return properties

@@ -59,8 +59,20 @@ class Outbox(Protocol):
     def read(self, ref: Ref) -> bytes | None:
         """The encoded record, or None when it is no longer there (evicted, unreadable)."""
 
+    def read_kept(self, ref: Ref) -> bytes | None:
+        """The same, also of a record that is acknowledged but still kept."""
+
+    def stored(self, stream: str) -> Sequence[Run]:
+        """Everything that can be read of a stream, acknowledged or not, oldest first."""
+
     def ack(self, refs: Sequence[Ref]) -> None:
         """These will never be asked for again. A ref that is unknown or acknowledged is no error."""
+
+    def ack_runs(self, runs: Sequence[Run]) -> None:
+        """The same for many: a receiver's acknowledgement may cover a million records."""
+
+    def refuse(self, refs: Sequence[Ref]) -> None:
+        """A broker refuses these for good: lost, to be declared, and never asked for again."""
 
     def births(self) -> Births: ...
 
@@ -77,6 +89,8 @@ class MemoryOutbox:
         self._records: dict[Ref, bytes] = {}
         self._tails: dict[str, int] = {}
         self._births = Births()
+        self._kept: dict[Ref, bytes] = {}
+        self.refused: list[Ref] = []
 
     @property
     def epoch(self) -> bytes:
@@ -121,7 +135,26 @@ class MemoryOutbox:
     def read(self, ref: Ref) -> bytes | None:
         return self._records.get(ref)
 
+    def read_kept(self, ref: Ref) -> bytes | None:
+        return self._records.get(ref) or self._kept.get(ref)
+
+    def stored(self, stream: str) -> Sequence[Run]:
+        with self._lock:
+            refs = [ref for ref in (*self._kept, *self._records) if ref.stream == stream]
+        refs.sort(key=lambda ref: (ref.epoch, ref.seq))
+        return [Run(ref.epoch, stream, ref.seq, ref.seq) for ref in refs]
+
     def ack(self, refs: Sequence[Ref]) -> None:
+        with self._lock:
+            for ref in refs:
+                if (record := self._records.pop(ref, None)) is not None:
+                    self._kept[ref] = record
+
+    def ack_runs(self, runs: Sequence[Run]) -> None:
+        self.ack([Ref(run.epoch, run.stream, n) for run in runs for n in range(run.first, run.last + 1)])
+
+    def refuse(self, refs: Sequence[Ref]) -> None:
+        self.refused.extend(refs)
         self.evict(refs)
 
     def births(self) -> Births:
@@ -138,6 +171,8 @@ class SpoolOutbox:
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
         self._ahead = {stream: _ReadAhead(spool, stream) for stream in STREAMS}
+        self._kept: _ReadAhead | None = None
+        """Of the replay that was served last."""
         self._bases: dict[tuple[bytes, str], int] = {}
 
     @property
@@ -159,14 +194,31 @@ class SpoolOutbox:
         position = self._position(ref)
         return None if position is None else self._ahead[ref.stream].read(position)
 
+    def read_kept(self, ref: Ref) -> bytes | None:
+        if self._kept is None or self._kept.stream != ref.stream:
+            self._kept = _ReadAhead(self._spool, ref.stream, acked_too=True)
+        position = self._position(ref)
+        return None if position is None else self._kept.read(position)
+
+    def stored(self, stream: str) -> Sequence[Run]:
+        return [
+            Run(part.epoch, stream, part.first - part.base, part.last - part.base)
+            for part in (self._spool.stored(stream) if stream in STREAMS else ())
+        ]
+
     def ack(self, refs: Sequence[Ref]) -> None:
-        by_stream: dict[str, list[int]] = {}
-        for ref in refs:
-            position = self._position(ref)
-            if position is not None:
-                by_stream.setdefault(ref.stream, []).append(position)
-        for stream, positions in by_stream.items():
+        for stream, positions in self._by_stream(refs).items():
             self._spool.ack(stream, positions)
+
+    def ack_runs(self, runs: Sequence[Run]) -> None:
+        for run in runs:
+            first = self._position(Ref(run.epoch, run.stream, run.first))
+            if first is not None:
+                self._spool.ack(run.stream, range(first, first + run.last - run.first + 1))
+
+    def refuse(self, refs: Sequence[Ref]) -> None:
+        for stream, positions in self._by_stream(refs).items():
+            self._spool.refuse(stream, positions)
 
     def births(self) -> Births:
         births = self._spool.births()
@@ -177,6 +229,14 @@ class SpoolOutbox:
 
     def waiting(self) -> Mapping[str, int]:
         return self._spool.stats().unacked
+
+    def _by_stream(self, refs: Sequence[Ref]) -> Mapping[str, list[int]]:
+        by_stream: dict[str, list[int]] = {}
+        for ref in refs:
+            position = self._position(ref)
+            if position is not None:
+                by_stream.setdefault(ref.stream, []).append(position)
+        return by_stream
 
     def _position(self, ref: Ref) -> int | None:
         base = self._bases.get((ref.epoch, ref.stream))
@@ -194,9 +254,10 @@ class _ReadAhead:
     Two pieces are kept, because live data and backlog read the same stream at two places.
     """
 
-    def __init__(self, spool: Spool, stream: str) -> None:
+    def __init__(self, spool: Spool, stream: str, *, acked_too: bool = False) -> None:
+        self.stream = stream
         self._spool = spool
-        self._stream = stream
+        self._acked_too = acked_too
         self._pieces: deque[dict[int, bytes]] = deque(maxlen=2)
         self._nothing = range(0)
         """Positions that a read passed over: asking for each of them would read the same piece again."""
@@ -207,7 +268,7 @@ class _ReadAhead:
                 return piece.pop(position)
         if position in self._nothing:
             return None
-        records = self._spool.read(self._stream, position)
+        records = self._spool.read(self.stream, position, acked_too=self._acked_too)
         if not records:
             return None
         self._nothing = range(position, records[0].position)

@@ -1,18 +1,25 @@
 """Pure: which record comes next. Live cursors per stream, and the backlog behind them.
 
-Owns the order: alarms, then events, then the other streams in turn; live before backlog; each stream
-by rising seq. Knows no window, no rate, no connection.
+Owns the order: alarms, then events, then what was done by whom, then the other streams in turn; live
+before backlog; each stream by rising seq. Knows no window, no rate, no connection. `closed` says of a
+stream that nothing of it may be sent now; it keeps its place.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from edge_agent.uplink.outbox import Ref, Run
 
-_FIRST = ("alarm", "event")
+FIRST = ("alarm", "event", "audit")
 """In this order; every other stream takes its turn behind them."""
+
+Closed = Callable[[str], bool]
+
+
+def _open(_stream: str) -> bool:
+    return False
 
 
 class Rotation:
@@ -22,11 +29,11 @@ class Rotation:
         self._others: deque[str] = deque()
 
     def add(self, stream: str) -> None:
-        if stream not in _FIRST and stream not in self._others:
+        if stream not in FIRST and stream not in self._others:
             self._others.append(stream)
 
     def order(self) -> Sequence[str]:
-        return (*_FIRST, *self._others)
+        return (*FIRST, *self._others)
 
     def served(self, stream: str) -> None:
         if stream in self._others:
@@ -51,44 +58,64 @@ class LiveQueue:
             self._next.setdefault(stream, 1)
             self._tails[stream] = tail
 
-    def next(self, *, only_alarms: bool = False) -> Ref | None:
+    def next(self, *, only_alarms: bool = False, closed: Closed = _open) -> Ref | None:
         """The record to send next; it is not offered again."""
         for stream in ("alarm",) if only_alarms else self._rotation.order():
             seq = self._next.get(stream, 1)
-            if seq <= self._tails.get(stream, 0):
+            if seq <= self._tails.get(stream, 0) and not closed(stream):
                 self._next[stream] = seq + 1
                 self._rotation.served(stream)
                 return Ref(self._epoch, stream, seq)
         return None
 
-    @property
-    def waiting(self) -> int:
-        return sum(tail - self._next[stream] + 1 for stream, tail in self._tails.items())
+    def waiting(self, closed: Closed = _open) -> int:
+        """Records of streams that are not closed."""
+        return sum(tail - self._next[s] + 1 for s, tail in self._tails.items() if not closed(s))
 
 
 class Backlog:
-    """Runs of records that were waiting before the connection came up, oldest first."""
+    """Runs of records to be sent beside the live ones, oldest first."""
 
-    def __init__(self, runs: Sequence[Run]) -> None:
+    def __init__(self, runs: Sequence[Run] = ()) -> None:
         self._runs: dict[str, deque[Run]] = {}
+        self._at: dict[str, int] = {}
+        """Next seq within the first run of a stream: a backlog of a million records moves one number."""
         self._rotation = Rotation()
+        self.waiting = 0
         for run in runs:
-            self._rotation.add(run.stream)
-            self._runs.setdefault(run.stream, deque()).append(run)
-        self.waiting = sum(run.last - run.first + 1 for run in runs)
+            self.add(run)
 
-    def next(self) -> Ref | None:
-        """The record to send next; it is not offered again."""
-        for stream in self._rotation.order():
+    def add(self, run: Run) -> None:
+        self._rotation.add(run.stream)
+        runs = self._runs.setdefault(run.stream, deque())
+        if not runs:
+            self._at[run.stream] = run.first
+        runs.append(run)
+        self.waiting += run.last - run.first + 1
+
+    def next(self, *, only_first: bool = False, closed: Closed = _open) -> Ref | None:
+        """The record to send next; it is not offered again. `only_first`: of the streams with a rank."""
+        for stream in FIRST if only_first else self._rotation.order():
             runs = self._runs.get(stream)
-            if runs:
-                run = runs.popleft()
-                if run.first < run.last:
-                    runs.appendleft(Run(run.epoch, stream, run.first + 1, run.last))
+            if runs and not closed(stream):
                 self._rotation.served(stream)
-                self.waiting -= 1
-                return Ref(run.epoch, stream, run.first)
+                return self._take(stream, runs)
         return None
+
+    def is_open(self, closed: Closed) -> bool:
+        """Whether `next` has something."""
+        return self.waiting > 0 and any(runs and not closed(stream) for stream, runs in self._runs.items())
+
+    def _take(self, stream: str, runs: deque[Run]) -> Ref:
+        run, seq = runs[0], self._at[stream]
+        self.waiting -= 1
+        if seq < run.last:
+            self._at[stream] = seq + 1
+        else:
+            runs.popleft()
+            if runs:
+                self._at[stream] = runs[0].first
+        return Ref(run.epoch, stream, seq)
 
 
 def up_to(runs: Sequence[Run], epoch: bytes, tails: Mapping[str, int]) -> list[Run]:

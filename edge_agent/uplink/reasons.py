@@ -6,6 +6,7 @@ return codes of MQTT 3.1.1 (3.2.2.3) are translated to those of MQTT 5 before th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -37,6 +38,8 @@ class Cause(StrEnum):
     TOO_LARGE = "too_large"
     WINDOW = "window"
     """The broker says that more was in flight than it allows."""
+    ALIAS = "alias"
+    """The broker does not take the topic aliases it offered."""
     NO_ACK = "no_ack"
     PROTOCOL = "protocol"
     """The broker sent bytes that are no MQTT, or a packet beyond the bound."""
@@ -91,6 +94,7 @@ _DISCONNECT = {
     ),
     0x95: (Cause.TOO_LARGE, "the broker says that a packet was too large", ""),
     0x93: (Cause.WINDOW, "the broker says that too much was in flight", ""),
+    0x94: (Cause.ALIAS, "the broker refuses topic aliases it offered", "tried again without them"),
     0x87: (Cause.NOT_AUTHORISED, "no longer authorised", "the broker's access list may have changed"),
     0x89: (Cause.SERVER_BUSY, "the broker is busy", "it is tried again by itself"),
     0x96: (Cause.SERVER_BUSY, "the broker says that messages come too fast", ""),
@@ -109,24 +113,52 @@ class Verdict(StrEnum):
 
     DONE = "done"
     PARK = "park"
-    """It would be refused again: set aside until the next connection, the queue goes on."""
+    """Its topic is refused: all that would go there waits, and is probed with one record now and then."""
+    REFUSE = "refuse"
+    """This record is refused: it is set aside, and given up once others of its topic pass."""
     PAUSE = "pause"
     """It may pass later: everything waits a little, then it is sent again."""
 
 
-_PARK = frozenset({0x87, 0x90, 0x95, 0x99})
-"""Not authorised, topic name invalid, packet too large, payload format invalid."""
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What an answer to a publish means."""
+
+    words: str
+    verdict: Verdict
+    at_last: Verdict
+    """Instead of a PAUSE that was tried often enough."""
+    hint: str = ""
+
+
+_PARK, _REFUSE, _PAUSE = Verdict.PARK, Verdict.REFUSE, Verdict.PAUSE
+_ACCESS = "the broker's access list must let this agent write below its up/"
+_FORM = "the broker must take topics of the form ea1/SITE/AGENT/up/..."
+_RATE = "the broker limits this agent's rate: see backlog_rate"
+_SIZE = "allow packets of at least 17 KiB at the broker"
+
+PUBACK: Mapping[int, Rule] = {
+    0x80: Rule("unspecified error", _PAUSE, _REFUSE),
+    0x83: Rule("implementation specific error", _PAUSE, _REFUSE),
+    0x87: Rule("not authorised", _PARK, _PARK, _ACCESS),
+    # A topic is the stream's, not one record's: to give records up for it would be to give up all.
+    0x90: Rule("topic name invalid", _PARK, _PARK, _FORM),
+    0x91: Rule("packet identifier in use", _PAUSE, _REFUSE),
+    0x95: Rule("packet too large", _REFUSE, _REFUSE, _SIZE),
+    0x96: Rule("message rate too high", _PAUSE, _PARK, _RATE),
+    0x97: Rule("quota exceeded", _PAUSE, _PARK, "a quota of the broker for this agent or topic"),
+    0x99: Rule("payload format invalid", _REFUSE, _REFUSE, "the broker checks payloads: they are msgpack"),
+}  # fmt: skip
+"""Refusals of a PUBLISH, each by its rule. What is below 0x80 is success."""
+
+HANGS_UP = Rule("the broker hangs up over it", _REFUSE, _REFUSE, _SIZE)
+"""No code of MQTT: the connection ended again and again with this record alone in flight."""
+
+
+def rule(code: int) -> Rule:
+    """The rule for a refusal; codes that are not understood are treated as passing trouble."""
+    return PUBACK.get(code) or Rule(f"0x{code:02x}", _PAUSE, _REFUSE)
 
 
 def verdict(code: int) -> Verdict:
-    """The rule for a PUBACK; codes that are not understood are treated as passing trouble."""
-    if code < 0x80:
-        return Verdict.DONE
-    return Verdict.PARK if code in _PARK else Verdict.PAUSE
-
-
-PUBACK_WORDS = {
-    0x80: "unspecified error", 0x83: "implementation specific error", 0x87: "not authorised",
-    0x90: "topic name invalid", 0x91: "packet identifier in use", 0x95: "packet too large",
-    0x97: "quota exceeded", 0x99: "payload format invalid",
-}  # fmt: skip
+    return Verdict.DONE if code < 0x80 else rule(code).verdict

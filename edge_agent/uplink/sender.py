@@ -15,27 +15,30 @@ from threading import Event
 from typing import Any
 
 from edge_agent.clock import Clock
-from edge_agent.counters import Counters, declare
+from edge_agent.counters import Counters
 from edge_agent.heartbeat import Heartbeat
 from edge_agent.model import NS, MonoNs, Site
 from edge_agent.process.results import AlarmTransition
-from edge_agent.uplink import address
+from edge_agent.uplink import address, report
 from edge_agent.uplink.address import Login
 from edge_agent.uplink.backoff import BackoffPolicy
+from edge_agent.uplink.confirm import Confirmations
 from edge_agent.uplink.feed import Feed
+from edge_agent.uplink.inbox import Audit, Inbox, no_audit
+from edge_agent.uplink.limits import Limits
 from edge_agent.uplink.link import Link, versions
+from edge_agent.uplink.mirror import Mirror
 from edge_agent.uplink.outbox import Outbox
 from edge_agent.uplink.reasons import Cause, Failure
-from edge_agent.uplink.session import Limits, Session, State
+from edge_agent.uplink.requests import Requests
+from edge_agent.uplink.session import Session, State
 from edge_agent.uplink.topics import Topics, client_id
-from edge_agent.uplink.wire import ConnectOptions, Down, Published, Received, Up
+from edge_agent.uplink.wire import ConnectOptions, Down, Published, Received, Subscribed, Traffic, Up
 from edge_agent.uplink.wire import Event as LinkEvent
-
-IGNORED = declare("uplink_ignored_messages", "messages from the broker that nothing here acts on")
 
 _SPOOL_BOUND_NS = 60 * NS
 """Reading the spool can take as long as a failing disk does."""
-_WAITING_EVERY_NS = NS
+_LOOK_EVERY_NS = NS
 _NO_ACK = Failure(Cause.NO_ACK, "the broker does not acknowledge", "half-open link, or broker overloaded")
 
 
@@ -58,7 +61,7 @@ class Tuning:
 
 
 class Sender:
-    """`outbox`, `alarm_states` (at each connect) and `health` are called by the uplink thread."""
+    """`outbox`, `alarm_states` (at each connect), `health` and `audit` are called by the uplink thread."""
 
     def __init__(
         self,
@@ -69,14 +72,20 @@ class Sender:
         alarm_states: Callable[[], Sequence[AlarmTransition]] = tuple,
         health: Callable[[], Mapping[str, Any]] | None = None,
         *,
+        audit: Audit = no_audit,
         tuning: Tuning | None = None,
         random: Random | None = None,
     ) -> None:
         self._tuning = tuning = tuning or Tuning()
         topics = Topics(site.site, site.agent)
         limits = replace(tuning.limits, backlog_rate=site.uplink.backlog_rate)
-        self._session = Session(topics, limits)
-        self._feed = Feed(topics, self._session, outbox, alarm_states, clock, counters)
+        by_receiver = site.uplink.ack == "receiver"
+        self._confirm = Confirmations(limits) if by_receiver else None
+        self._session = Session(topics, limits, self._confirm)
+        self._mirror = Mirror(topics, outbox, alarm_states, clock, counters)
+        self._feed = Feed(self._mirror, self._session, outbox, clock, counters)
+        requests = Requests(topics, acks=by_receiver)
+        self._inbox = Inbox(requests, self._session, outbox, self._mirror, clock, counters, audit)
         options, auto_version = connect_options(site, tuning)
         self._link = Link(
             options,
@@ -85,16 +94,20 @@ class Sender:
             counters=counters,
             policy=tuning.backoff,
             random=random,
-            will=lambda: self._feed.status("offline", "connection lost"),
+            will=lambda: self._mirror.status("offline", "connection lost"),
         )
         self._outbox = outbox
         self._health = health
         self._health_at = MonoNs(0)
         self._clock = clock
-        self._ignored = counters.get(IGNORED)
-        self._progress = 0
+        self._traffic = Traffic()
+        self._deaf = False
+        """The broker refused the subscription."""
         self._waiting: Mapping[str, int] = {}
-        self._waiting_at = MonoNs(0)
+        self._delivery: Mapping[str, Any] = {}
+        self._problems: Sequence[str] = ()
+        self._look_at = MonoNs(0)
+        self._look(clock.mono_ns())
         self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.heartbeat = Heartbeat("uplink", clock)
 
@@ -106,8 +119,12 @@ class Sender:
 
     def alarm_changed(self, transition: AlarmTransition) -> None:
         """Mirror this state to its retained topic."""
-        self._feed.alarm_changed(transition)
+        self._mirror.alarm_changed(transition)
         self.wake()
+
+    def problems(self) -> Sequence[str]:
+        """What is wrong with delivery now, for people."""
+        return self._problems
 
     def snapshot(self) -> dict[str, Any]:
         """For the status: what the connection is doing, since when, why not, and what waits."""
@@ -118,6 +135,7 @@ class Sender:
             "window": self._session.window,
             "waiting": waiting,
             "backlog": sum(waiting.values()),
+            **self._delivery,
         }
 
     # --- the thread -----------------------------------------------------------------------------
@@ -142,36 +160,50 @@ class Sender:
             self._say_health(now)
             with self.heartbeat.call("spool: read", _SPOOL_BOUND_NS):
                 self._feed.publish(self._link)
-        if now - self._waiting_at >= _WAITING_EVERY_NS:
-            self._waiting_at = now
-            self._waiting = dict(self._outbox.waiting())
+            self._inbox.turn()
+        if now >= self._look_at:
+            self._look(now)
+
+    def _look(self, now: MonoNs) -> None:
+        """Once a second, for other threads."""
+        self._look_at = MonoNs(now + _LOOK_EVERY_NS)
+        self._waiting = dict(self._outbox.waiting())
+        self._delivery = report.delivery(now, self._session, self._confirm)
+        self._problems = report.problems(now, self._session, self._confirm, deaf=self._deaf)
 
     def _handle(self, event: LinkEvent) -> None:
         match event:
             case Up():
-                self._progress = 0
+                self._traffic, self._deaf = Traffic(), False
+                self._link.subscribe(self._inbox.filters(), see_retained=True)
                 self._health_at = MonoNs(self._clock.mono_ns() + self._tuning.health_ns // 10)
                 with self.heartbeat.call("spool: what waits", _SPOOL_BOUND_NS):
                     self._feed.connected(event)
-            case Down(failure):
-                self._feed.disconnected(failure.cause)
+            case Down():
+                self._feed.disconnected(event)
             case Published(mid, code):
                 self._feed.answered(mid, code)
+            case Subscribed(codes):
+                self._deaf = any(code >= 0x80 for code in codes)
             case Received():
-                self._ignored.add()
+                self._inbox.take(event)
 
     def _watch(self, now: MonoNs) -> None:
         """A slow link moves bytes; one that moves nothing while answers are due is given up."""
-        if self._link.progress > self._progress:
-            self._progress = self._link.progress
-            self._session.progressed(now)
-        elif self._session.overdue(now):
+        before, self._traffic = self._traffic, self._link.traffic
+        self._session.looked(
+            now,
+            heard=self._traffic.heard > before.heard,
+            moved=self._traffic.taken > before.taken,
+            taken=self._link.is_up and not self._traffic.left,
+        )
+        if self._session.overdue(now):
             self._link.abort(_NO_ACK)
 
     def _say_health(self, now: MonoNs) -> None:
         if self._health is not None and now >= self._health_at:
             self._health_at = MonoNs(now + self._tuning.health_ns)
-            self._session.say(self._feed.health(self._health()))
+            self._session.say(self._mirror.health(self._health()))
 
     def _sleep(self, longest_s: float) -> None:
         now = self._clock.mono_ns()
@@ -190,7 +222,7 @@ class Sender:
         self._session.stop()
         self._turn_until(self._tuning.drain_ns)
         if self._link.is_up:
-            self._session.say(self._feed.status("offline", "stopped"))
+            self._session.say(self._mirror.status("offline", "stopped"))
             self._turn_until(self._tuning.goodbye_ns)
 
     def _turn_until(self, bound_ns: int) -> None:
@@ -199,7 +231,7 @@ class Sender:
         while self._link.is_up:
             self._turn()
             left_ns = end - self._clock.mono_ns()
-            if self._session.is_quiet or left_ns <= 0:
+            if self._session.is_quiet(self._clock.mono_ns()) or left_ns <= 0:
                 return
             self._sleep(min(self._tuning.poll_s, left_ns / NS))
 

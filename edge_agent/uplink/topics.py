@@ -40,8 +40,9 @@ class Topics:
         self.status = f"{self.root}/up/status"
         self.health = f"{self.root}/up/health"
         self.hist_birth = f"{self.root}/up/hist/birth"
-        self.commands = f"{self.root}/dn/#"
         self.ack = f"{self.root}/dn/ack"
+        self.replay = f"{self.root}/dn/replay"
+        self.rebirth = f"{self.root}/dn/rebirth"
 
     def birth(self, part: int = 0) -> str:
         """Nearly every dictionary is one part; further ones are numbered."""
@@ -62,10 +63,14 @@ def client_id(site: str, agent: str) -> str:
     return f"{WIRE_VERSION}-{site}-{agent}"
 
 
-def subscriptions(site: str, agent: str) -> tuple[str, ...]:
-    """What a receiver subscribes to; an empty `site` or `agent` stands for all of them."""
+def subscriptions(site: str, agent: str, group: str = "") -> tuple[str, ...]:
+    """What a receiver subscribes to; an empty `site` or `agent` stands for all of them. The receivers of a
+    `group` share the records, while each gets every status and every birth."""
     root = f"{WIRE_VERSION}/{site or '+'}/{agent or '+'}/up"
-    return (f"{root}/status", f"{root}/birth/#", f"{root}/data/+", f"{root}/hist/+")
+    own = (f"{root}/status", f"{root}/birth/#")
+    if not group:
+        return (*own, f"{root}/data/+", f"{root}/hist/+")
+    return (*own, f"{root}/hist/birth", f"$share/{group}/{root}/data/+", f"$share/{group}/{root}/hist/+")
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,8 @@ class Message:
     topic: str
     payload: bytes
     retain: bool = False
+    alias: bool = False
+    """The topic comes again and again on this connection: worth an alias, where the broker takes some."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +50,26 @@ class ConnectOptions:
     manual_ack: bool = False
     """Messages are acknowledged to the broker by `acknowledge`, not on receipt."""
     max_packet_bytes: int = DEFAULT_MAX_PACKET
+    topic_aliases: int = 16
+    """Most topic aliases used, of those the broker offers."""
+    receive_maximum: int = 0
+    """Messages the broker may send ahead of our acknowledgements; 0 leaves it to the broker."""
     dial_timeout_ns: int = 20 * NS
     """Name lookup, TCP and TLS together."""
     connack_timeout_ns: int = 10 * NS
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Of one connection."""
+
+    heard: int = 0
+    """Bytes received."""
+    taken: int = 0
+    """Bytes the other side's system has taken."""
+    left: int = 0
+    """Bytes to be sent that it has not taken yet, as far as they were handed to ours; more than none
+    where some were not."""
 
 
 # --- what `turn` returns ----------------------------------------------------------------------
@@ -70,6 +89,8 @@ class Down:
     """The end of this connection; nothing follows it."""
 
     failure: Failure
+    taken: bool = False
+    """The other side's system had taken every byte that was to be sent."""
 
 
 @dataclass(frozen=True, slots=True)

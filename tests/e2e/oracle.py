@@ -145,38 +145,6 @@ def undeclared_gaps(objects: Iterable[Object], runs: Sequence[Run]) -> list[str]
     return wrong
 
 
-def polls_made(site: Site, entries: Sequence[Entry], runs: Sequence[Run]) -> float:
-    """Served polls of the points that send samples, as a share of those planned while the agent ran."""
-    made = planned = 0.0
-    for device in site.devices:
-        for point in device.points:
-            if point.send is not Send.SAMPLES:
-                continue
-            times = [s.t_wall for s in log.samples(entries, point, device.unit_id)]
-            for run in runs:
-                own = [t for t in times if run.started <= t <= run.ended]
-                # Planned is from the first poll on; a process needs up to a second to get there.
-                begin = own[0] if own else run.started + NS
-                made += len(own)
-                planned += max(0, 1 + (run.ended - begin) // point.poll_ns)
-    return made / planned if planned else 0.0
-
-
-def alarm_changes(objects: Iterable[Object], name: str) -> list[tuple[int, bool]]:
-    """(time in ns, active) of each change the receiver was told of; repeated states change nothing."""
-    changes: list[tuple[int, bool]] = []
-    for item in sorted((i for i in objects if i["kind"] == "alarm" and i["name"] == name), key=_time):
-        active = item["state"] == "active"
-        if active != (changes[-1][1] if changes else False):
-            changes.append((round(item["t"] * NS), active))
-    return changes
-
-
-def _time(item: Object) -> float:
-    t: float = item["t"]
-    return t
-
-
 def alarm_truth(site: Site, entries: Sequence[Entry], name: str) -> list[tuple[int, bool]]:
     """(wall time in ns, active) of each change of an `above` alarm without delays, by what was served."""
     alarm = next(alarm for alarm in site.alarms if alarm.name == name)
@@ -194,20 +162,3 @@ def alarm_truth(site: Site, entries: Sequence[Entry], name: str) -> list[tuple[i
         if spell.over is not None:
             changes.append((walls[spell.over], False))
     return changes
-
-
-def alarm_errors(site: Site, entries: Sequence[Entry], objects: Iterable[Object], name: str) -> list[str]:
-    """Changes that were not true at their time, and a last state that is not the last true one.
-
-    A change that fell into a pause of the agent may be told late, or be over before it could be told."""
-    truth, told = alarm_truth(site, entries, name), alarm_changes(objects, name)
-    wrong = []
-    for t, active in told:
-        states = [state for when, state in truth if when <= t + SAME_TIME_NS // 10]
-        if (states[-1] if states else False) != active:
-            wrong.append(f"{name} told {'active' if active else 'normal'} at {t / NS:.3f}")
-    last_told = told[-1][1] if told else False
-    last_true = truth[-1][1] if truth else False
-    if last_told != last_true:
-        wrong.append(f"{name} ends as {last_told}, but is {last_true}")
-    return wrong

@@ -16,8 +16,8 @@ import pytest
 
 from edge_agent.simulator import log
 from tests.e2e import oracle
+from tests.e2e.plant import CONFIG, SCRIPT
 from tests.e2e.rig import Object, Rig
-from tests.e2e.test_kills import CONFIG, SCRIPT
 
 needs_broker = pytest.mark.needs("mosquitto")
 

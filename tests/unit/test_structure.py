@@ -45,6 +45,7 @@ DOORS = {
     "paho": {"uplink/mqtt.py"},
     "msgpack": {"records/pack.py"},
     "tomli": {"config/toml.py"},
+    "psycopg": {"receiver/database/postgresql.py"},
     "systemd": {"daemon/systemd.py"},
 }
 

@@ -117,11 +117,31 @@ def _square_root(typing: Any, x: Any) -> Any:
     return types.float64(types.float64), lower
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def _double_to_bits(typing: Any, x: Any) -> Any:
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.IntType(64))
+
+    return types.int64(types.float64), lower
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _leading_zeros(typing: Any, x: Any) -> Any:
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        # Of 0 all 64, by the second argument.
+        return builder.ctlz(args[0], ir.IntType(1)(0))
+
+    return types.int64(types.int64), lower
+
+
 # Bodies that numba compiles in place of the plain ones; it knows the types, so they have none here.
 _FORMS: dict[Callable[..., Any], Callable[..., Any]] = {
     intrinsics.f32_from_bits: lambda bits: _bits_to_single(bits),
     intrinsics.f64_from_bits: lambda high, low: _bits_to_double((high << 32) | low),
     intrinsics.i64_from_bits: lambda high, low: (high << 32) | low,
+    intrinsics.high_bits: lambda x: (_double_to_bits(x) >> 32) & 0xFFFFFFFF,
+    intrinsics.low_bits: lambda x: _double_to_bits(x) & 0xFFFFFFFF,
+    intrinsics.bit_length: lambda x: 64 - _leading_zeros(x),
     intrinsics.sqrt: lambda x: _square_root(x),
     # The difference of a number with itself is 0 unless the number is NaN or infinite.
     intrinsics.is_finite: lambda x: x - x == 0.0,

@@ -22,6 +22,7 @@ CONFIGURATION = {
     "device.NAME.quirks": pointkeys.QUIRKS,
     "alarm.NAME": keys.ALARM,
     "summary": keys.SUMMARY,
+    "samples": keys.SAMPLES,
     "uplink": keys.UPLINK,
     "spool": keys.SPOOL,
 }

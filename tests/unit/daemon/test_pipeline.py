@@ -17,7 +17,7 @@ from edge_agent.model import NS, AlarmKind, MonoNs, Send, WallNs
 from edge_agent.process.results import AlarmTransition
 from edge_agent.process.stage import Stage
 from edge_agent.records.decode import Decoder, SampleRows, SummaryRows
-from edge_agent.records.events import Gap, Start, Stop
+from edge_agent.records.events import Audit, Gap, Start, Stop
 from edge_agent.records.values import EncodedRecord, Item, Loss, Mark, Recovery
 from edge_agent.records.writer import RecordWriter
 from tests.unit.process.sites import alarm, block, f64, point, request, site
@@ -68,7 +68,8 @@ class Rig:
 
     def until(self) -> int:
         """The last time up to which the samples claim to be complete."""
-        return [i.until_ns for i in self.items if isinstance(i, Mark) or i.stream == "sample"][-1]
+        items = [i for i in self.items if not isinstance(i, Loss)]
+        return [i.until_ns for i in items if isinstance(i, Mark) or i.stream == "sample"][-1]
 
 
 @pytest.fixture
@@ -139,3 +140,31 @@ def test_at_the_end_the_queue_is_judged_the_window_closed_and_stop_is_last(rig) 
     assert [(row.entry.point, row.count) for row in summaries.rows] == [("q", 2)]
     assert sum(len(body.rows) for body in bodies if isinstance(body, SampleRows)) == 2
     assert isinstance(bodies[-1], Stop)
+
+
+def test_values_that_gave_way_before_they_were_recorded_are_a_numbered_loss_with_its_time(rig) -> None:
+    rig.intake._capacity = 1
+    rig.poll(1.0)
+    first = rig.clock.wall_ns()
+    for _ in range(3):
+        rig.clock.advance(NS)
+        rig.poll(2.0)
+    rig.bodies()
+    rig.turn()
+    [loss] = [item for item in rig.items if isinstance(item, Loss)]
+    assert (loss.stream, loss.from_seq, loss.to_seq, loss.count) == ("sample", 2, 2, 1)
+    assert (loss.reason, loss.t0, loss.t1) == ("overflow", first, first + 2 * NS)
+    rig.clock.advance(NS)
+    rig.turn()
+    samples = [i for i in rig.items if isinstance(i, EncodedRecord) and i.stream == "sample"]
+    assert [record.seq for record in samples] == [3]
+
+
+def test_what_was_done_by_order_is_recorded_in_its_own_stream(rig) -> None:
+    rig.bodies()
+    rig.pipeline.audit(Audit(who="local uid 0", what="spool purge", result="done"))
+    rig.clock.advance(NS)
+    rig.turn()
+    [record] = [i for i in rig.items if isinstance(i, EncodedRecord) and i.stream == "audit"]
+    assert record.urgent
+    assert rig.bodies()[0] == Audit(who="local uid 0", what="spool purge", result="done")

@@ -89,6 +89,14 @@ def test_an_epoch_that_was_lost_whole_is_missing_for_one_who_listened() -> None:
     assert _missing(late) == []
 
 
+def test_an_epoch_that_was_lost_whole_is_missing_though_live_records_of_the_next_came_first() -> None:
+    continuity = Continuity()
+    _see(continuity, A, 1)
+    _see(continuity, C, 1)
+    continuity.started(SOURCE, C, B, {"sample": 3})
+    assert _missing(continuity) == [(B, "sample", 1, 3)]
+
+
 def test_a_stop_closes_its_own_epoch() -> None:
     continuity = Continuity()
     continuity.started(SOURCE, A, b"", {})

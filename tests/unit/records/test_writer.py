@@ -230,7 +230,9 @@ def test_stop_is_last_and_names_the_last_numbers() -> None:
     made, decoder = started()
     made.add([sample(0, 0, 1)], now())
     records = decode_all(decoder, made.stop(now(NS), "sigterm", wall(NS)))
-    assert records[-1].body == events.Stop(reason="sigterm", last={"sample": 2, "summary": 1, "alarm": 0})
+    assert records[-1].body == events.Stop(
+        reason="sigterm", last={"sample": 2, "summary": 1, "alarm": 0, "audit": 0}
+    )
     assert [type(r.body) for r in records] == [SampleRows, events.Stop]
 
 
@@ -355,3 +357,22 @@ def test_points_of_every_type_keep_their_place() -> None:
     built = dictionary.of_site(site(*points))
     assert dictionary.decode(built.encoded()) == built
     assert [p.point for p in built.points] == ["a", "b"]
+
+
+def test_values_lost_before_a_record_take_a_number_where_they_would_have_been_samples() -> None:
+    made, decoder = started()
+    assert made.forfeit([2], wall(0), wall(NS)) == []
+    [loss] = made.forfeit([2, 0], wall(0), wall(NS))
+    assert loss == Loss(EPOCH, "sample", 2, 2, 1, "overflow", wall(0), wall(NS))
+    made.add([sample(0, 0, 1)], now())
+    [record] = decode_all(decoder, made.flush(now(NS), wall(NS)))
+    assert record.envelope.seq == 3
+
+
+def test_a_text_of_an_audit_is_cut_where_it_would_make_the_record_too_large() -> None:
+    made, decoder = started()
+    audit = events.Audit(who="w" * 5000, what="spool purge", result="refused", detail="\ud800" + "ä" * 9000)
+    [record] = decode_all(decoder, made.audits([audit], now()))
+    assert isinstance(record.body, events.Audit)
+    assert (len(record.body.who), record.body.detail[:3]) == (1024, "?ää")
+    assert record.envelope.stream == "audit"

@@ -11,6 +11,7 @@ from edge_agent.records.envelope import Envelope
 from edge_agent.records.events import Gap
 from edge_agent.records.values import EncodedRecord, Kind, Loss, Stamp
 from edge_agent.spool import Limits, Spool
+from edge_agent.spool import segment as seg
 from edge_agent.spool.fake_files import FakeFiles
 from edge_agent.spool.files import Files
 
@@ -33,7 +34,8 @@ def record(
     seq: int, stream: str = "sample", *, number: int = 1, size: int = 100, kind: int = 0,
     dictionary: bytes = b"", declares: Loss | None = None,
 ) -> EncodedRecord:  # fmt: skip
-    kinds = {"sample": Kind.SAMPLES, "summary": Kind.SUMMARY, "alarm": Kind.ALARM, "event": Kind.GAP}
+    kinds = {"sample": Kind.SAMPLES, "summary": Kind.SUMMARY, "alarm": Kind.ALARM, "event": Kind.GAP,
+             "audit": Kind.AUDIT}  # fmt: skip
     data = f"{number}/{stream}/{seq}/".encode().ljust(size, b".")
     if declares:
         head = Envelope(
@@ -46,6 +48,13 @@ def record(
         t0_ns=WallNs(T0 + seq), until_ns=WallNs(T0 + seq if stream in ("sample", "summary") else 0),
         data=data, declares=declares,
     )  # fmt: skip
+
+
+def content_end(files: FakeFiles, path: Path) -> int:
+    """Where the last whole frame of a segment ends; zeros or older frames stand behind it."""
+    identity = seg.parse_name(path.parent.name, path.name)
+    assert identity is not None
+    return seg.scan(files.read(path), identity).end
 
 
 def commit(spool: Spool, seconds: int = 0) -> None:

@@ -127,3 +127,54 @@ def test_the_heartbeat_names_the_disk_while_it_is_waited_for() -> None:
     rig.turn()
     assert inside == ["fdatasync"]
     assert rig.writer.heartbeat.inside == "loop"
+
+
+def test_an_alarm_can_be_read_while_its_sync_still_runs() -> None:
+    """The disk answers only when the uplink has got the alarm."""
+    rig = Rig()
+    has_it, timed_out = threading.Event(), []
+
+    def slow(_fd: int) -> None:
+        timed_out.append(not has_it.wait(20))
+
+    rig.files.sync = slow  # type: ignore[method-assign]
+    rig.writer._on_new = lambda: uplink.start()
+    uplink = threading.Thread(target=lambda: seqs(rig.spool, "alarm") == [1] and has_it.set())
+    rig.writer.put([record(1, "alarm")])
+    rig.turn()
+    uplink.join(20)
+    assert timed_out == [False]
+
+
+def test_much_data_is_synced_before_the_commit_interval_is_over() -> None:
+    rig = Rig()
+    for seq in range(1, 80):
+        rig.writer.put([record(seq, size=16_000)])
+        rig.turn()
+    assert rig.syncs.count("sample") >= 1
+    assert rig.spool.held_bytes < 1 << 20
+
+
+def test_ages_are_looked_at_only_by_a_clock_that_is_set() -> None:
+    rig = Rig()
+    looked: list[int] = []
+    rig.spool.expire = looked.append  # type: ignore[method-assign,assignment]
+    rig.clock.synced = False
+    rig.turn(70 * NS)
+    assert looked == []
+    rig.clock.synced = True
+    rig.turn(70 * NS)
+    rig.turn(NS)
+    assert looked == [rig.clock.wall_ns() - NS]
+
+
+def test_a_purge_is_done_by_the_spools_thread_and_answered_with_what_went() -> None:
+    rig = Rig()
+    rig.writer.put([record(seq) for seq in range(1, 4)])
+    rig.turn()
+    answers: list[object] = []
+    rig.writer.purge(("sample",), answers.append)
+    assert answers == []
+    rig.turn()
+    assert answers == [{"sample": 3}]
+    assert {loss.reason for loss in rig.losses} == {"purged"}

@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agent.model import NS, MonoNs
+from edge_agent.uplink.items import Item, Send
+from edge_agent.uplink.limits import Limits
 from edge_agent.uplink.outbox import Ref, Run
 from edge_agent.uplink.reasons import Cause, Verdict
-from edge_agent.uplink.session import Item, Limits, Send, Session, State
+from edge_agent.uplink.session import Session, State
 from edge_agent.uplink.topics import Topics
 from edge_agent.uplink.wire import Message
 
@@ -145,7 +147,8 @@ def test_the_backlog_keeps_its_rate_and_live_data_do_not_wait_for_it() -> None:
     [
         (0x00, Verdict.DONE), (0x10, Verdict.DONE), (0x7F, Verdict.DONE), (0x80, Verdict.PAUSE),
         (0x83, Verdict.PAUSE), (0x87, Verdict.PARK), (0x90, Verdict.PARK), (0x91, Verdict.PAUSE),
-        (0x95, Verdict.PARK), (0x97, Verdict.PAUSE), (0x99, Verdict.PARK), (0xFF, Verdict.PAUSE),
+        (0x95, Verdict.REFUSE), (0x96, Verdict.PAUSE), (0x97, Verdict.PAUSE), (0x99, Verdict.REFUSE),
+        (0xFF, Verdict.PAUSE),
     ],
 )  # fmt: skip
 def test_every_answer_has_its_rule(code: int, outcome: Verdict) -> None:
@@ -159,7 +162,9 @@ def test_every_answer_has_its_rule(code: int, outcome: Verdict) -> None:
     assert (again == item) is (outcome is Verdict.PAUSE)
 
 
-def test_a_refused_record_is_not_tried_for_ever() -> None:
+@pytest.mark.parametrize(("code", "at_last"), [(0x80, Verdict.REFUSE), (0x97, Verdict.PARK)])
+def test_a_record_the_broker_puts_off_is_not_tried_for_ever(code: int, at_last: Verdict) -> None:
+    """Trouble without a name is the record's, a quota is everybody's."""
     session = _up(_session())
     session.appended({"sample": 1})
     now, verdicts = T0, []
@@ -167,12 +172,20 @@ def test_a_refused_record_is_not_tried_for_ever() -> None:
         item = session.next(now)
         assert item is not None
         session.sent(now, token, item, 1)
-        answer = session.answered(now, token, 0x97)
+        answer = session.answered(now, token, code)
         assert answer is not None
         verdicts.append(answer.verdict)
-        now = MonoNs(now + 60 * NS)
-    assert verdicts == [Verdict.PAUSE, Verdict.PAUSE, Verdict.PARK]
+        now = MonoNs(now + 50 * NS)
+    assert verdicts == [Verdict.PAUSE, Verdict.PAUSE, at_last]
     assert session.next(now) is None
+
+
+def test_a_window_of_refusals_is_one_pause() -> None:
+    session = _up(_session())
+    session.appended({"sample": 10})
+    for token, _ in enumerate(_drain(session)):
+        session.answered(T0, token, 0x97)
+    assert session.wake_at(T0) == T0 + NS
 
 
 def test_a_pause_holds_everything_and_grows() -> None:
@@ -198,25 +211,37 @@ def test_the_ack_timeout(after_ns: int, overdue: bool) -> None:
     session.appended({"sample": 1})
     _drain(session)
     assert session.overdue(MonoNs(T0 + after_ns)) is overdue
-    session.progressed(MonoNs(T0 + after_ns))
+    session.looked(MonoNs(T0 + after_ns), heard=True, moved=True, taken=True)
     assert not session.overdue(MonoNs(T0 + after_ns))
 
 
-def test_a_record_that_made_the_broker_hang_up_over_its_size_is_left_out_from_then_on() -> None:
+def test_a_record_that_made_the_broker_hang_up_over_its_size_is_asked_alone_and_then_given_up() -> None:
     runs = (Run(OLD, "sample", 1, 3),)
     session = _up(_session(), unacked=runs)
     for token, size in enumerate((10, 9000, 20)):
         item = session.next(T0)
         assert item is not None
         session.sent(T0, token, item, size)
-    session.disconnected(Cause.TOO_LARGE)
-    sent = [item.ref.seq for item in _drain(_up(session, unacked=runs)) if isinstance(item, Send)]
-    assert sent == [1, 3]
+    now, given_up = T0, session.disconnected(T0, Cause.TOO_LARGE)
+    for _ in range(LIMITS.tries):
+        assert not given_up
+        _up(session, unacked=runs, now=now)
+        seqs: list[int] = []
+        while seqs[-1:] != [2]:
+            now = MonoNs(now + NS)
+            (item, *others) = _drain(session, now) or [None]
+            if isinstance(item, Send):
+                assert not others or item.ref.seq != 2, "it is alone in flight"
+                seqs += [one.ref.seq for one in (item, *others) if isinstance(one, Send)]
+            for token in range(len(others) + 1) if seqs[-1:] != [2] else ():
+                session.answered(now, token, 0)
+        given_up = session.disconnected(now, Cause.TOO_LARGE)
+    assert [send.ref.seq for send, _ in given_up] == [2]
 
 
 def test_a_broker_that_says_too_much_was_in_flight_gets_less() -> None:
     session = _up(_session())
-    session.disconnected(Cause.WINDOW)
+    session.disconnected(T0, Cause.WINDOW)
     assert _up(session).window == 10
 
 
@@ -225,19 +250,19 @@ def test_only_live_data_go_out_while_stopping() -> None:
     session.stop()
     session.appended({"event": 1})
     assert _streams(_drain(session)) == ["event"]
-    assert not session.is_quiet
+    assert not session.is_quiet(T0)
     session.answered(T0, 0, 0)
-    assert session.is_quiet
+    assert session.is_quiet(T0)
 
 
 _EVENTS = {
     "connected": lambda s: _up(s, tails={"sample": 5}),
-    "disconnected": lambda s: s.disconnected(Cause.LOST),
+    "disconnected": lambda s: s.disconnected(T0, Cause.LOST),
     "appended": lambda s: s.appended({"sample": 6}),
     "say": lambda s: s.say(_message("mirror")),
     "stop": lambda s: s.stop(),
     "answered": lambda s: s.answered(T0, 12345, 0),
-    "progressed": lambda s: s.progressed(T0),
+    "looked": lambda s: s.looked(T0, heard=True, moved=True, taken=True),
 }
 _TABLE = {
     (State.DOWN, "connected"): (State.UP, None),
@@ -246,21 +271,21 @@ _TABLE = {
     (State.DOWN, "say"): (State.DOWN, None),
     (State.DOWN, "stop"): (State.DOWN, None),
     (State.DOWN, "answered"): (State.DOWN, None),
-    (State.DOWN, "progressed"): (State.DOWN, None),
+    (State.DOWN, "looked"): (State.DOWN, None),
     (State.UP, "connected"): (State.UP, None),
     (State.UP, "disconnected"): (State.DOWN, None),
     (State.UP, "appended"): (State.UP, "sample"),
     (State.UP, "say"): (State.UP, "mirror"),
     (State.UP, "stop"): (State.STOPPING, None),
     (State.UP, "answered"): (State.UP, None),
-    (State.UP, "progressed"): (State.UP, None),
+    (State.UP, "looked"): (State.UP, None),
     (State.STOPPING, "connected"): (State.UP, None),
     (State.STOPPING, "disconnected"): (State.DOWN, None),
     (State.STOPPING, "appended"): (State.STOPPING, "sample"),
     (State.STOPPING, "say"): (State.STOPPING, "mirror"),
     (State.STOPPING, "stop"): (State.STOPPING, None),
     (State.STOPPING, "answered"): (State.STOPPING, None),
-    (State.STOPPING, "progressed"): (State.STOPPING, None),
+    (State.STOPPING, "looked"): (State.STOPPING, None),
 }
 
 
@@ -287,6 +312,7 @@ def test_every_record_is_offered_once_a_connection_and_acknowledged_only_by_its_
     session = _session(replace(LIMITS, backlog_rate=10**6))
     tails = {"alarm": 0, "event": 0, "sample": 0, "summary": 0}
     acked: set[Ref] = set()
+    refusals: Counter[Ref] = Counter()
     now = T0
 
     def unacked() -> tuple[Run, ...]:
@@ -312,12 +338,17 @@ def test_every_record_is_offered_once_a_connection_and_acknowledged_only_by_its_
                 assert len(flying) <= session.window
             if flying and (kind == "kind" or data.draw(st.booleans())):
                 token = min(flying) if kind == "kind" else data.draw(st.sampled_from(sorted(flying)))
-                code = 0 if kind == "kind" else data.draw(st.sampled_from([0, 0, 0x10, 0x97, 0x87]))
+                code = 0 if kind == "kind" else data.draw(st.sampled_from([0, 0, 0x10, 0x97, 0x87, 0x99]))
                 answer = session.answered(now, token, code)
                 item = flying.pop(token)
                 assert answer is not None and answer.item == item
-                if answer.verdict is Verdict.DONE and isinstance(item, Send):
-                    acked.add(item.ref)
-                again[item] += answer.verdict is Verdict.PAUSE
-        session.disconnected(Cause.LOST)
+                acked.update(answer.done)
+                assert set(answer.done) <= ({item.ref} if isinstance(item, Send) and code < 0x80 else set())
+                for send, _ in answer.given_up:
+                    refusals[send.ref] += 1
+                    acked.add(send.ref)
+                # Offered again: what was put off, and of a parked class what was refused.
+                again[item] += code >= 0x80
+        session.disconnected(T0, Cause.LOST)
     assert not unacked() or sum(tails.values()) > 350
+    assert all(count == 1 for count in refusals.values())

@@ -1,0 +1,285 @@
+"""The writer thread's housekeeping: what is given up, for space, by age or by order, and that each loss is
+noted on the disk before what it concerns is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_agent.counters import Counters, declare
+from edge_agent.model import WallNs
+from edge_agent.records.values import ALARM, EVENT, SAMPLE, SUMMARY, Loss, LossReason
+from edge_agent.spool import salvage, space
+from edge_agent.spool.births import Births
+from edge_agent.spool.files import Files
+from edge_agent.spool.lossbook import LossBook
+from edge_agent.spool.pool import Pool
+from edge_agent.spool.space import Limits
+from edge_agent.spool.state import Segment
+from edge_agent.spool.stream import StreamLog
+from edge_agent.spool.trouble import Trouble
+
+SPOOL_LOST = declare("spool_lost", "records lost in or before the spool, all declared", "stream", "reason")
+SPOOL_EVICTED = declare("spool_evicted", "segments with unsent records given up for space", "stream")
+
+MEASUREMENTS = (SAMPLE, SUMMARY, ALARM)
+"""What may expire or be purged. `event` and `audit` say what became of everything else."""
+_FREE_STEPS = 4
+"""Segments given up for `min_free_bytes` at one commit at most: another program fills the disk faster
+than we could ever make room, and it may stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a spool is made of."""
+
+    path: Path
+    files: Files
+    limits: Limits
+    counters: Counters
+    trouble: Trouble
+    logs: Mapping[str, StreamLog]
+    births: Births
+    book: LossBook
+    pool: Pool
+    lock: threading.Lock
+
+
+class House:
+    """One per spool."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.hands_off = False
+        """The directory must not be touched: what is in it is not known, or another's."""
+        self.undeclared: list[Loss] = []
+        self._parts = parts
+        self._logs = parts.logs
+        self._pool = parts.pool
+        self._stuck: list[Segment] = []
+        """Files that are out of the log but could not be removed."""
+
+    @property
+    def bytes_used(self) -> int:
+        return self._used + self._pool.bytes_used
+
+    @property
+    def _used(self) -> int:
+        return self._parts.births.bytes_used + sum(log.bytes_used for log in self._logs.values())
+
+    @property
+    def max_bytes(self) -> int:
+        return self._parts.limits.room(self._parts.births.bytes_used)
+
+    # --- losses -------------------------------------------------------------------------------------
+
+    def note(self, losses: Sequence[Loss]) -> None:
+        """Losses that have happened. Where the disk does not take them it is tried again before anything
+        else is written."""
+        if losses and not self.hands_off:
+            try:
+                self._parts.book.note(losses)
+            except OSError as error:
+                self._parts.trouble.failed("note loss", error)
+        self._count(losses)
+        self.undeclared.extend(losses)
+
+    def _intend(self, losses: Sequence[Loss], handed_back: Sequence[Loss] = ()) -> bool:
+        """Losses that are about to be caused; false if they cannot be noted, and must not happen.
+        `handed_back`: those whose declarations go with them."""
+        every = [*losses, *handed_back]
+        try:
+            if every:
+                self._parts.book.note(every)
+        except OSError as error:
+            self._parts.trouble.failed("note loss", error)
+            self._parts.book.withdraw(every)
+            return False
+        self._count(losses)
+        self.undeclared.extend(every)
+        return True
+
+    def _count(self, losses: Sequence[Loss]) -> None:
+        for loss in losses:
+            self._parts.counters.get(SPOOL_LOST, loss.stream, loss.reason).add(loss.count)
+
+    # --- space ------------------------------------------------------------------------------------
+
+    def make_room(self, incoming: Mapping[str, int]) -> None:
+        """Give up segments until these bytes fit the spool's limit. New files are taken from the pool
+        first, so it counts only where it is more than that."""
+        if self.hands_off:
+            return
+        growth = sum(self._logs[stream].growth(count) for stream, count in incoming.items())
+        while self._used + growth > self.max_bytes and self._give_up():
+            pass
+        while self.bytes_used > self.max_bytes and self._pool.drop():
+            pass
+
+    def evict(self, *, active_too: bool = True) -> bool:
+        """Give up one file, a free one first; false if there is none to give."""
+        return not self.hands_off and (self._pool.drop() or self._give_up(active_too=active_too))
+
+    def keep_house(self) -> None:
+        """Acknowledged segments, limits, births."""
+        if self.hands_off:
+            return
+        self._reap()
+        self.make_room({})
+        self._keep_free()
+        referred = space.dictionaries(segment for log in self._logs.values() for segment in log.segments)
+        referred |= space.dictionaries(self._stuck)
+        referred |= {record.dict_hash for log in self._logs.values() for record in log.held}
+        # Where a header is destroyed any birth may be needed.
+        if None not in referred:
+            self._parts.births.keep(frozenset(key for key in referred if key))
+
+    def _reap(self) -> None:
+        """Remove what can never be read again, and of what is only kept the oldest beyond `keep`."""
+        for log in self._logs.values():
+            while self._under_lock(log.is_spent):
+                self._discard(log)
+        with self._parts.lock:
+            beyond = space.kept_bytes(self._logs) - self._parts.limits.keep_bytes
+        while beyond > 0:
+            with self._parts.lock:
+                stream = space.oldest_kept(self._logs)
+            if stream is None:
+                return
+            beyond -= self._logs[stream].segments[0].size
+            self._discard(self._logs[stream])
+
+    def _under_lock(self, question: object) -> bool:
+        assert callable(question)
+        with self._parts.lock:
+            return bool(question())
+
+    def _keep_free(self) -> None:
+        with contextlib.suppress(OSError):
+            for _ in range(_FREE_STEPS):
+                free = self._parts.files.free_bytes(self._parts.path)
+                if free >= self._parts.limits.min_free_bytes or not self.evict(active_too=False):
+                    return
+                self._pool.drop()
+
+    def _give_up(self, *, active_too: bool = True) -> bool:
+        """One segment; false if there is none, or its loss could not be declared."""
+        with self._parts.lock:
+            victim = space.choose(self._logs, active_too=active_too)
+        if victim is None:
+            return False
+        log = self._logs[victim.stream]
+        if victim.place:
+            return self._remove_between(log, log.segments[victim.place])
+        if not victim.acked:
+            if not self._declare_oldest(log):
+                return False
+            self._parts.counters.get(SPOOL_EVICTED, victim.stream).add()
+        self._discard(log)
+        return True
+
+    def _declare_oldest(self, log: StreamLog) -> bool:
+        segment = log.segments[0]
+        found = salvage.look_at(self._parts.files, segment)
+        with self._parts.lock:
+            going = log.acks.missing(*log.removable())
+        lost = space.losses(segment.identity, going, LossReason.EVICTED, found)
+        if log.stream != EVENT:
+            return self._intend(lost)
+        try:
+            return self._intend(lost, salvage.handed_back(self._parts.files, segment, found, going))
+        except OSError as error:
+            # What it declares would go unsaid. Another time it may be read.
+            self._parts.trouble.failed("read", error)
+            return False
+
+    def _discard(self, log: StreamLog) -> None:
+        """Take the oldest segment out; its file is used again or removed."""
+        segment = log.remove_oldest()
+        fits = segment.sound and segment.size == self._pool.segment_bytes
+        if not (fits and self._pool.put(segment.path)):
+            self._unlink(segment)
+
+    def _remove_between(self, log: StreamLog, segment: Segment) -> bool:
+        """Free an acknowledged segment but leave its name, so that it is not taken for damage."""
+        gone = segment.path.with_suffix(".gone")
+        try:
+            self._parts.files.rename(segment.path, gone)
+            self._parts.files.empty(gone)
+        except OSError as error:
+            self._parts.trouble.failed("remove", error)
+            return False
+        log.mark_gone(segment, gone)
+        return True
+
+    def _unlink(self, segment: Segment) -> None:
+        """Remove a file that is out of the log already. If that fails it is tried again; a run that
+        finds it sends it once more."""
+        self._stuck.append(segment)
+        # A file of which nothing was durable is begun again under its name.
+        used = {segment.path for log in self._logs.values() for segment in log.segments}
+        self._stuck = [stuck for stuck in self._stuck if stuck.path not in used]
+        for stuck in list(self._stuck):
+            try:
+                self._parts.files.unlink(stuck.path)
+                self._stuck.remove(stuck)
+            except OSError as error:
+                self._parts.trouble.failed("remove", error)
+
+    # --- by age and by order ----------------------------------------------------------------------
+
+    def expire(self, now: WallNs) -> None:
+        """Give up what is older than `max_age`. `now` must be synchronised."""
+        if self._parts.limits.max_age_ns and not self.hands_off:
+            for stream in MEASUREMENTS:
+                log, limit = self._logs[stream], WallNs(now - self._parts.limits.max_age_ns)
+                with contextlib.suppress(OSError):
+                    while self._expire_some(log, limit):
+                        pass
+
+    def _expire_some(self, log: StreamLog, limit: WallNs) -> bool:
+        """Of the oldest segment that has unacknowledged records; false if not all of it is that old."""
+        with self._parts.lock:
+            place = log.place_of_first_unacked()
+            if place is None:
+                return False
+            segment, (first, last) = log.segments[place], log.durable_bounds(place)
+        if segment.made_ns > limit:
+            return False
+        old = salvage.older_than(self._parts.files, segment, limit)
+        if old is None:
+            return False
+        end = min(last, segment.identity.base + old.last_seq)
+        with self._parts.lock:
+            going = log.acks.missing(first, end)
+        if not self._intend(space.losses(segment.identity, going, LossReason.EXPIRED, old)):
+            return False
+        with self._parts.lock:
+            log.lose(first, end)
+        return bool(going) and end == last
+
+    def purge(self, streams: Sequence[str], now: WallNs) -> dict[str, int]:
+        """Give up everything unsent and everything kept of these streams; how many unsent records went.
+        OSError if the disk does not take their declaration: then nothing is removed."""
+        counts = {}
+        for stream in streams:
+            log = self._logs[stream]
+            with self._parts.lock:
+                going = log.unacked()
+                made = log.segments[0].made_ns if log.segments else 0
+            lost = [
+                Loss(s.epoch, stream, s.first - s.base, s.last - s.base, s.last - s.first + 1,
+                     LossReason.PURGED, space.wall(made), now)
+                for s in going
+            ]  # fmt: skip
+            if self.hands_off or not self._intend(lost):
+                raise OSError("the loss cannot be noted on the disk")
+            with self._parts.lock:
+                for stretch in log.stretches():
+                    log.lose(stretch.first, stretch.last)
+            counts[stream] = sum(loss.count for loss in lost)
+        self._reap()
+        return counts
