@@ -11,6 +11,7 @@ from pathlib import Path
 
 from edge_agent.clock import boot_id
 from edge_agent.counters import Counters
+from edge_agent.kernels import load
 from edge_agent.model import (
     GOOD,
     NS,
@@ -91,7 +92,7 @@ def fill(site: Site, spool_folder: Path, seconds: int, epoch: bytes, *, alarms: 
     spool = Spool(
         spool_folder, epoch, limits=Limits(max_bytes=1 << 40, min_free_bytes=0), counters=Counters()
     )
-    writer = RecordWriter(site, epoch, boot_id=boot_id(), counters=Counters())
+    writer = RecordWriter(site, epoch, boot_id=boot_id(), counters=Counters(), by=load("native"))
     source = Source(len(site.points), _ALARM_EVERY if alarms else 0)
     begin = 1_700_000_000 * NS
     spool.append(writer.start(Stamp(WallNs(begin), MonoNs(0), True), Recovery()))

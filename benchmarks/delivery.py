@@ -34,6 +34,7 @@ from _processes import Bench, Task, agent_id, broker, running, script, simulated
 from edge_agent.clock import SystemClock, boot_id
 from edge_agent.counters import Counters
 from edge_agent.daemon.agent import SWITCH_INTERVAL_S
+from edge_agent.kernels import load
 from edge_agent.model import NS, Site
 from edge_agent.records.values import ALARM, SAMPLE, Recovery, Stamp
 from edge_agent.records.writer import RecordWriter
@@ -117,7 +118,9 @@ class _Uplink:
             on_new=self._sender.wake,
             on_losses=lambda _: None,
         )
-        self._records = RecordWriter(site, self._epoch, boot_id=boot_id(), counters=counters)
+        self._records = RecordWriter(
+            site, self._epoch, boot_id=boot_id(), counters=counters, by=load("native")
+        )
         self._source = Source(len(site.points))
         self.made: dict[Ref, int] = {}
         self._stop = threading.Event()
