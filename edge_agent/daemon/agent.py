@@ -96,7 +96,11 @@ class Agent:
         self._pipeline = self._make_pipeline()
         self._spool_writer = self._make_spool_writer()
         self._pipeline.open(self._spool.recovery)
-        desk = Desk(site, self._buses, clock, self._counters)
+        for audit in self._spool.orders.load():
+            self._pipeline.audit(audit)
+        desk = Desk(
+            site, self._buses, clock, self._counters, store=self._spool_writer, audit=self._pipeline.audit
+        )
         self._status = StatusServer(options.socket, snapshots.take, clock, desk)
         self._workers = self._make_workers(options.tracer)
 

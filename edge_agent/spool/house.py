@@ -64,11 +64,8 @@ class House:
 
     @property
     def bytes_used(self) -> int:
-        return self._used + self._pool.bytes_used
-
-    @property
-    def _used(self) -> int:
-        return self._parts.births.bytes_used + sum(log.bytes_used for log in self._logs.values())
+        logs = sum(log.bytes_used for log in self._logs.values())
+        return logs + self._pool.bytes_used + self._parts.births.bytes_used
 
     @property
     def max_bytes(self) -> int:
@@ -109,14 +106,13 @@ class House:
     # --- space ------------------------------------------------------------------------------------
 
     def make_room(self, incoming: Mapping[str, int]) -> None:
-        """Give up segments until these bytes fit the spool's limit. New files are taken from the pool
-        first, so it counts only where it is more than that."""
-        if self.hands_off:
-            return
-        growth = sum(self._logs[stream].growth(count) for stream, count in incoming.items())
-        while self._used + growth > self.max_bytes and self._give_up():
-            pass
-        while self.bytes_used > self.max_bytes and self._pool.drop():
+        """Give up files until these bytes fit the spool's limit. A segment that is given up leaves a free
+        file, and with it the next segment of a stream needs no more room."""
+
+        def growth() -> int:
+            return sum(self._logs[stream].growth(count) for stream, count in incoming.items())
+
+        while self.bytes_used + growth() > self.max_bytes and self.evict():
             pass
 
     def evict(self, *, active_too: bool = True) -> bool:
@@ -282,4 +278,7 @@ class House:
                     log.lose(stretch.first, stretch.last)
             counts[stream] = sum(loss.count for loss in lost)
         self._reap()
+        # Who purges wants the space.
+        while self._pool.drop():
+            pass
         return counts

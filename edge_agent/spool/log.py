@@ -15,9 +15,10 @@ from typing import TypeVar
 
 from edge_agent.counters import Counters, declare
 from edge_agent.model import MonoNs, WallNs
-from edge_agent.records.values import STREAMS, EncodedRecord, Item, Kind, Loss, Mark, Recovery
+from edge_agent.records.values import AUDIT, STREAMS, EncodedRecord, Item, Kind, Loss, Mark, Recovery
 from edge_agent.spool import hints, recovery, space
 from edge_agent.spool import segment as seg
+from edge_agent.spool.active import Disk
 from edge_agent.spool.births import Birth, Births
 from edge_agent.spool.checkpoints import Checkpoints
 from edge_agent.spool.files import Files, OsFiles
@@ -25,19 +26,20 @@ from edge_agent.spool.guard import Guard
 from edge_agent.spool.house import MEASUREMENTS, House, Parts
 from edge_agent.spool.keeper import Keeper
 from edge_agent.spool.lossbook import LossBook
+from edge_agent.spool.orders import Orders
 from edge_agent.spool.pool import Pool
 from edge_agent.spool.reading import Reader
 from edge_agent.spool.recovery import Found
 from edge_agent.spool.slots import SlotFile
 from edge_agent.spool.space import Limits
 from edge_agent.spool.state import Ask, StoredRecord, Stretch
-from edge_agent.spool.stream import Disk, StreamLog
+from edge_agent.spool.stream import StreamLog
 from edge_agent.spool.trouble import Trouble
 
 SPOOL_QUARANTINED = declare("spool_quarantined", "files set aside because they could not be understood")
 SPOOL_TORN = declare("spool_torn_bytes", "bytes of unfinished frames found at the end of a stream")
 
-_CURSOR_BYTES = 16 << 10
+CURSOR_BYTES = 16 << 10
 _OPEN_ATTEMPTS = 3
 T = TypeVar("T")
 
@@ -69,6 +71,7 @@ class Spool:
         """Open for a run with a fresh random `epoch` of 8 bytes. SpoolError only if another process
         uses it or the path is no directory; a disk that cannot be written means a spool in memory."""
         self.epoch = epoch
+        self.path = path
         self._path = path
         self._files = files or OsFiles()
         self._lock = threading.Lock()
@@ -77,7 +80,8 @@ class Spool:
         self._pool = Pool(self._files, path / "free", space.segment_bytes(limits.max_bytes))
         self._births = Births(self._files, path / "births", path / "quarantine")
         self._book = LossBook(self._files, path / "losses")
-        self._cursors = SlotFile(self._files, path / "cursors", _CURSOR_BYTES)
+        self._cursors = SlotFile(self._files, path / "cursors", CURSOR_BYTES)
+        self.orders = Orders(self._files, path / "orders")
         self._trouble = Trouble(counters)
         parts = Parts(
             path, self._files, limits, counters, self._trouble,
@@ -93,7 +97,6 @@ class Spool:
             with contextlib.suppress(OSError):
                 self._pool.clear()
         self.recovery: Recovery = self._recover(counters)
-        self._sync_found()
         self._checkpoints = Checkpoints(self._files, path)
         self.windows = self._checkpoints.load()
         """The checkpoint of the run before this one; None where there is no whole one."""
@@ -132,6 +135,8 @@ class Spool:
             if streams is None or stream in streams:
                 self._keeper.sync(stream)
         if streams is None:
+            if self.last_seq(AUDIT) and not self._logs[AUDIT].held:
+                self.orders.settle()
             self._house.keep_house()
             self._save_cursors(sync=False)
             self._trouble.interval_over(in_use=not self._keeper.down)
@@ -188,6 +193,7 @@ class Spool:
                 log.close()
         self._book.close()
         self._cursors.close()
+        self.orders.close()
         self._guard.release()
 
     # --- uplink thread ----------------------------------------------------------------------------
@@ -314,22 +320,6 @@ class Spool:
         except OSError as error:
             self._trouble.failed("open", error)
         return recovery.recover(found)
-
-    def _sync_found(self) -> None:
-        """Make durable what a killed run had only handed to the system: this run's START calls it stored,
-        and a power cut must not take it after that."""
-        for log in self._logs.values():
-            if self._keeper.down or not log.segments or log.segments[-1].gone:
-                continue
-            try:
-                fd = self._files.open_slots(log.segments[-1].path)
-                try:
-                    self._files.sync(fd)
-                finally:
-                    self._files.close(fd)
-                self._files.sync_dir(log.folder)
-            except OSError as error:
-                self._trouble.failed("sync", error)
 
     def _find(self, stream: str) -> Found:
         folder, quarantine = self._path / stream, self._path / "quarantine"

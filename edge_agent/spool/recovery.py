@@ -50,7 +50,10 @@ def find_stream(files: Files, folder: Path, stream: str, quarantine: Path) -> Fo
     by_position: dict[int, Segment] = {}
     for name in files.list_dir(folder):
         path = folder / name
-        segment = _look(files, path, stream)
+        segment = look(files, path, stream)
+        if segment is not None and segment.gone:
+            with contextlib.suppress(OSError):
+                files.empty(path)
         if segment is None:
             found.quarantined += set_aside(files, path, quarantine)
             continue
@@ -149,8 +152,9 @@ def set_aside(files: Files, path: Path, quarantine: Path) -> int:
 def clear_way(files: Files, root: Path, quarantine: Path) -> int:
     """Set aside what stands where a file or folder of the spool belongs and is none; how many. Nothing
     of a spool in use is ever that, so this needs no lock."""
-    wanted = {**dict.fromkeys((*STREAMS, "births", "free"), Node.FOLDER),
-              **dict.fromkeys(("lock", "cursors", "losses", *checkpoints.NAMES), Node.FILE)}  # fmt: skip
+    folders, files_of_ours = (*STREAMS, "births", "free"), ("lock", "cursors", "losses", "orders")
+    wanted = dict.fromkeys(folders, Node.FOLDER)
+    wanted |= dict.fromkeys((*files_of_ours, *checkpoints.NAMES), Node.FILE)
     moved = 0
     for name, node in wanted.items():
         with contextlib.suppress(OSError):
@@ -159,14 +163,12 @@ def clear_way(files: Files, root: Path, quarantine: Path) -> int:
     return moved
 
 
-def _look(files: Files, path: Path, stream: str) -> Segment | None:
-    """The segment a file is, by its header or else by its name; None if it is none."""
+def look(files: Files, path: Path, stream: str) -> Segment | None:
+    """The segment a file is, by its header or else by its name; None if it is none. Changes nothing."""
     if files.node(path) is not Node.FILE or (size := files.size(path)) > MAX_FILE_BYTES:
         return None
     named = seg.parse_name(stream, path.name)
     if path.suffix == ".gone" and named:
-        with contextlib.suppress(OSError):
-            files.empty(path)
         return Segment(named, path, b"", 0, gone=True)
     try:
         data = files.read(path, 0, HEADER_BYTES)

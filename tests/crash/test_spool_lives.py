@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import random
+import threading
 from pathlib import Path
 
 import pytest
 
+from edge_agent.model import MonoNs
+from edge_agent.records.values import Loss
+from edge_agent.spool.files import OsFiles
+from edge_agent.spool.survey import Survey
 from tests.crash.spool_ledger import Life
+from tests.unit.spool.rig import commit, lost, open_spool, record
 
 STEPS = 40
 
@@ -67,3 +73,45 @@ def test_a_life_recycles_files_and_a_recycled_file_still_tells_its_records_apart
         life.run(200)
         life.check()
     assert any(path.suffix == ".free" for path in reopened)
+
+
+def test_writer_reader_and_a_look_from_outside_do_not_disturb_each_other(tmp_path: Path) -> None:
+    """Files go round while others read them: nothing is taken for damaged, and all arrives once."""
+    count = 6000
+    spool = open_spool(OsFiles(), path=tmp_path, max_bytes=2 << 20)
+    done, again = threading.Event(), 0
+    found: list[int] = []
+    failures: list[object] = []
+    losses: list[Loss] = []
+
+    def write() -> None:
+        for seq in range(1, count + 1, 20):
+            spool.append([record(n, size=1000) for n in range(seq, seq + 20)])
+            commit(spool)
+            losses.extend(spool.take_losses())
+        done.set()
+
+    def look() -> None:
+        while not done.is_set():
+            survey = Survey(OsFiles(), tmp_path)
+            list(survey.segments("sample"))
+            failures.extend(survey.damage)
+
+    threads = [threading.Thread(target=write), threading.Thread(target=look)]
+    for thread in threads:
+        thread.start()
+    position, over = 0, False
+    while not over:
+        over = done.is_set()
+        while records := spool.read("sample", position, max_records=50):
+            found += [one.seq for one in records]
+            position = records[-1].position + 1
+            again += len(spool.read("sample", max(1, position - 200), max_records=50, acked_too=True))
+            spool.ack("sample", [one.position for one in records])
+    for thread in threads:
+        thread.join(60)
+    assert failures == []
+    assert again
+    assert {loss.reason for loss in losses} <= {"evicted"}
+    assert sorted([*found, *(seq for _, _, seq in lost(losses))]) == list(range(1, count + 1))
+    spool.close(MonoNs(0))
