@@ -365,7 +365,7 @@ class RecordWriter:
             until_ns=until_ns,
             data=data,
             declares=declares,
-            durable_first=stream == SUMMARY and self._durable_first,
+            durable_first=kind is Kind.START or (stream == SUMMARY and self._durable_first),
         )
 
 

@@ -13,6 +13,7 @@ Layout of the directory
     cursors                 what is acknowledged: a hint, two slots, not synced
     losses                  losses no durable record declares yet, two slots, synced
     orders                  what was done while no agent ran, until a run has recorded it, two slots, synced
+    windows-0, windows-1    open summary windows as they were last, in turn (checkpoints.py), synced
     free/                   files of freed segments, at most 4, to be used again by this run
     quarantine/             what could not be understood, or is no file under a file's name; at most 16
 
@@ -44,6 +45,10 @@ Durability
     After a failed write or fdatasync the descriptor is closed and never synced again; all records not
     known to be durable, still held in memory, go to a new segment. If that fails too, the spool lives in
     memory (bounded, oldest of the lowest class first, declared) and tries the disk again every 5 s.
+
+    A summary that ends a window which `windows-*` may still hold is not sent before it is durable: the next
+    run tells by its number whether that window was recorded (records/checkpoint.py). Only a spool in memory
+    sends it at once; a restart after that may send such a window again.
 
     A commit overwrites blocks that are there, so that nothing but them reaches the disk. A new file grows by
     zeros, each time to twice its size, from 8 KiB up: written zeros, because blocks that are only reserved

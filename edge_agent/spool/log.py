@@ -81,7 +81,6 @@ class Spool:
             with contextlib.suppress(OSError):
                 self._pool.clear()
         self.recovery: Recovery = self._recover(counters)
-        self._sync_found()
         self._checkpoints = Checkpoints(self._files, path)
         self.windows = self._checkpoints.load()
         """The checkpoint of the run before this one; None where there is no whole one."""
@@ -312,22 +311,6 @@ class Spool:
         except OSError as error:
             self._trouble.failed("open", error)
         return recovery.recover(found)
-
-    def _sync_found(self) -> None:
-        """Make durable what a killed run had only handed to the system: this run's START calls it stored,
-        and a power cut must not take it after that."""
-        for log in self._logs.values():
-            if self._keeper.down or not log.segments or log.segments[-1].gone:
-                continue
-            try:
-                fd = self._files.open_slots(log.segments[-1].path)
-                try:
-                    self._files.sync(fd)
-                finally:
-                    self._files.close(fd)
-                self._files.sync_dir(log.folder)
-            except OSError as error:
-                self._trouble.failed("sync", error)
 
     def _find(self, stream: str) -> Found:
         folder, quarantine = self._path / stream, self._path / "quarantine"

@@ -34,6 +34,10 @@ class Found:
     segments: list[Segment] = field(default_factory=list)
     """Oldest first."""
     newest: Scan = field(default_factory=Scan)
+    epoch: bytes = b""
+    """The last run that a whole record is stored of; empty where there is none."""
+    facts: Scan = field(default_factory=Scan)
+    """What there is of that run's newest segment."""
     quarantined: int = 0
 
     @property
@@ -63,13 +67,23 @@ def find_stream(files: Files, folder: Path, stream: str, quarantine: Path) -> Fo
             found.quarantined += set_aside(files, drop.path, quarantine)
         by_position[first] = segment
     found.segments = [by_position[first] for first in sorted(by_position)]
-    if found.segments:
-        newest = found.segments[-1]
-        data = read_salvaging(files, newest.path, newest.size)
-        header = seg.decode_header(data)
-        found.newest = newest.index = seg.scan(data, newest.identity)
-        found.newest.until_ns = found.newest.until_ns or (header.until_ns if header else 0)
+    for segment in reversed(found.segments):
+        scan = _scanned(files, segment)
+        if segment is found.segments[-1]:
+            found.newest = segment.index = scan
+        # A run that ended before its first record was durable is none: the one before it is the last.
+        if scan.seqs or segment.gone or segment.identity.first_seq > 1:
+            found.epoch, found.facts = segment.identity.epoch, scan
+            break
     return found
+
+
+def _scanned(files: Files, segment: Segment) -> Scan:
+    data = read_salvaging(files, segment.path, segment.size)
+    header = seg.decode_header(data)
+    scan = seg.scan(data, segment.identity)
+    scan.until_ns = scan.until_ns or (header.until_ns if header else 0)
+    return scan
 
 
 def make_durable(files: Files, streams: Mapping[str, Found]) -> None:
@@ -91,16 +105,11 @@ def recover(streams: dict[str, Found]) -> Recovery:
     epoch = b""
     # START is durable before anything else of its epoch, so `event` knows best.
     for stream in (EVENT, ALARM, AUDIT, SUMMARY, SAMPLE):
-        if streams[stream].segments:
-            epoch = streams[stream].segments[-1].identity.epoch
+        if epoch := streams[stream].epoch:
             break
     if not epoch:
         return Recovery()
-    of_epoch = {
-        stream: found.newest
-        for stream, found in streams.items()
-        if found.segments and found.segments[-1].identity.epoch == epoch
-    }
+    of_epoch = {stream: found.facts for stream, found in streams.items() if found.epoch == epoch}
     certain = {stream: WallNs(scan.until_ns) for stream, scan in of_epoch.items() if scan.until_ns}
     last = of_epoch[EVENT].last if EVENT in of_epoch else None
     return Recovery(

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_agent.records.values import STREAMS
-from edge_agent.spool import hints, recovery
+from edge_agent.spool import checkpoints, hints, recovery
 from edge_agent.spool import segment as seg
 from edge_agent.spool.births import Birth, Births
+from edge_agent.spool.checkpoints import Checkpoints
 from edge_agent.spool.files import Files, Node
 from edge_agent.spool.log import CURSOR_BYTES
 from edge_agent.spool.lossbook import LossBook
@@ -85,6 +86,8 @@ class Survey:
             # Twice: it may just be written.
             if there and not any(SlotFile(self.files, path, size).load() for _ in range(2)):
                 self.damage.append(Damage(path, 0, "neither slot is whole"))
+        if all(Checkpoints(self.files, self.root).is_damaged() for _ in range(2)):
+            self.damage.append(Damage(self.root / checkpoints.NAMES[0], 0, "no checkpoint is whole"))
 
     def undeclared(self) -> int:
         """Losses that no durable record declares yet."""
