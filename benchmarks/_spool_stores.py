@@ -11,7 +11,7 @@ from typing import Protocol
 
 from edge_agent.counters import Counters
 from edge_agent.model import MonoNs, WallNs
-from edge_agent.records.values import EncodedRecord, Kind
+from edge_agent.records.values import EncodedRecord, Kind, Mark
 from edge_agent.spool import Limits, Spool
 
 PAYLOAD = 200
@@ -26,6 +26,9 @@ class Store(Protocol):
 
     def let_go(self) -> None:
         """Everything was acknowledged."""
+
+    def second(self, records: Sequence[tuple[str, bytes]]) -> None:
+        """What an agent does in a second with a connection, records or none."""
 
     def close(self) -> None: ...
 
@@ -46,6 +49,11 @@ class SpoolStore:
         for stream, last in self._seq.items():
             self.spool.ack(stream, range(self._acked.get(stream, 0) + 1, last + 1))
             self._acked[stream] = last
+
+    def second(self, records: Sequence[tuple[str, bytes]]) -> None:
+        self.spool.append([Mark("sample", self.epoch, WallNs(T0))])
+        self.put(records)
+        self.let_go()
 
     def close(self) -> None:
         self.spool.close(MonoNs(0))
@@ -75,6 +83,11 @@ class SqliteStore:
 
     def let_go(self) -> None:
         self._db.execute("DELETE FROM q")
+
+    def second(self, records: Sequence[tuple[str, bytes]]) -> None:
+        if records:
+            self.put(records)
+            self.let_go()
 
     def first(self) -> object:
         return self._db.execute("SELECT data FROM q ORDER BY id LIMIT 1").fetchone()

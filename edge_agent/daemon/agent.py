@@ -41,7 +41,7 @@ from edge_agent.records.events import Audit
 from edge_agent.records.values import Item
 from edge_agent.records.writer import RecordWriter
 from edge_agent.spool import Limits, Spool
-from edge_agent.spool.house import SPOOL_LOST
+from edge_agent.spool.account import SPOOL_LOST
 from edge_agent.spool.writer import SpoolWriter
 from edge_agent.uplink.outbox import SpoolOutbox
 from edge_agent.uplink.sender import Sender

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +17,8 @@ from edge_agent.model import MonoNs, WallNs
 from edge_agent.records.values import AUDIT, STREAMS, EncodedRecord, Item, Kind, Loss, Mark, Recovery
 from edge_agent.spool import hints, recovery, space
 from edge_agent.spool import segment as seg
+from edge_agent.spool.account import Account
+from edge_agent.spool.active import Disk
 from edge_agent.spool.births import Birth, Births
 from edge_agent.spool.files import Files, OsFiles
 from edge_agent.spool.guard import Guard
@@ -31,7 +32,8 @@ from edge_agent.spool.recovery import Found
 from edge_agent.spool.slots import SlotFile
 from edge_agent.spool.space import Limits
 from edge_agent.spool.state import Ask, StoredRecord, Stretch
-from edge_agent.spool.stream import Disk, StreamLog
+from edge_agent.spool.stats import Stats
+from edge_agent.spool.stream import StreamLog
 from edge_agent.spool.trouble import Trouble
 
 SPOOL_QUARANTINED = declare("spool_quarantined", "files set aside because they could not be understood")
@@ -40,24 +42,6 @@ SPOOL_TORN = declare("spool_torn_bytes", "bytes of unfinished frames found at th
 CURSOR_BYTES = 16 << 10
 _OPEN_ATTEMPTS = 3
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stats:
-    """For the status socket."""
-
-    bytes_used: int
-    max_bytes: int
-    kept_bytes: int
-    """Of them segments that are acknowledged and only kept, for who asks again."""
-    free_bytes: int
-    """Of them files without content, to be used again."""
-    memory_only: bool
-    """The disk is unusable and records live in memory: said aloud, because a restart loses them."""
-    problem: str
-    """The disk operation that failed first; empty after a commit interval in which none did."""
-    unacked: dict[str, int]
-    """Records per stream that are neither acknowledged nor lost."""
 
 
 class Spool:
@@ -81,16 +65,17 @@ class Spool:
         self._cursors = SlotFile(self._files, path / "cursors", CURSOR_BYTES)
         self.orders = Orders(self._files, path / "orders")
         self._trouble = Trouble(counters)
+        self._reader = Reader(self._logs, self._files, self._lock, self._trouble.failed)
+        self._account = Account(self._book, self._reader, self._lock, counters, self._trouble)
         parts = Parts(
             path, self._files, limits, counters, self._trouble,
-            self._logs, self._births, self._book, self._pool, self._lock,
+            self._logs, self._births, self._book, self._pool, self._account, self._lock,
         )  # fmt: skip
         self._house = House(parts)
         self._keeper = Keeper(parts, self._house, self._cursors)
-        self._reader = Reader(self._logs, self._files, self._lock, self._trouble.failed)
         counters.get(SPOOL_QUARANTINED).add(recovery.clear_way(self._files, path, path / "quarantine"))
         self._guard = Guard(path, self._files, self._keeper, self._logs, self._trouble)
-        self._house.undeclared += self._insist(self._book.load, [])
+        self._account.undeclared += self._insist(self._book.load, [])
         if not self._keeper.down and self._keeper.prepare():
             with contextlib.suppress(OSError):
                 self._pool.clear()
@@ -137,16 +122,11 @@ class Spool:
     def take_losses(self) -> list[Loss]:
         """Losses since the last call (after opening: those an earlier run left undeclared). Each is to
         be declared by a GAP record, see `RecordWriter.gaps`."""
-        with self._lock:
-            losses = self._reader.take_losses()
-        self._house.note(losses)
-        taken = list(self._house.undeclared)
-        self._house.undeclared.clear()
-        return taken
+        return self._account.take()
 
     def note_losses(self, losses: Sequence[Loss]) -> None:
         """Losses that happened before the spool (a full queue): kept until they are declared."""
-        self._house.note(losses)
+        self._account.note(losses)
 
     @property
     def held_bytes(self) -> int:
@@ -265,7 +245,7 @@ class Spool:
         with self._lock:
             losses = self._reader.take_losses()
             cursors = hints.encode(self._logs.values())
-        self._house.note(losses)
+        self._account.note(losses)
         self._keeper.save_cursors(cursors, sync=sync)
 
     # --- inside -----------------------------------------------------------------------------------

@@ -22,6 +22,8 @@ from edge_agent.spool.segment import Scan
 from edge_agent.spool.slots import SlotFile
 from edge_agent.spool.state import Segment, StreamState
 
+_LOOKS = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Damage:
@@ -118,18 +120,18 @@ class Survey:
         return sorted(found, key=lambda segment: segment.identity.first_position)
 
     def _read(self, segment: Segment, end: int | None) -> Surveyed | None:
-        """`end`: the position the next segment begins with."""
-        base = segment.identity.base
-        try:
-            data = recovery.read_salvaging(self.files, segment.path, segment.size)
-        except FileNotFoundError:
-            return None
-        found = seg.scan(data, segment.identity, None if end is None else end - 1 - base)
-        damage = [
-            Damage(segment.path, one.offset, _missing(one.first_seq, one.last_seq)) for one in found.missing
-        ]
-        if segment.dict_hash is None and found.seqs:
-            damage.append(Damage(segment.path, 0, "the header is destroyed; the name says what it said"))
+        """`end`: the position the next segment begins with. What looks damaged is looked at again: it may
+        just have been written, or removed and used again."""
+        last_seq = None if end is None else end - 1 - segment.identity.base
+        for _ in range(_LOOKS):
+            try:
+                data = recovery.read_salvaging(self.files, segment.path, segment.size)
+            except FileNotFoundError:
+                return None
+            found = seg.scan(data, segment.identity, last_seq)
+            damage = list(_damage(segment, data, found))
+            if not damage:
+                break
         if damage and not self._is_still(segment):
             return None
         for one in damage:
@@ -143,6 +145,13 @@ class Survey:
     def _is_still(self, segment: Segment) -> bool:
         """Whether the file was not removed, and perhaps used again, while it was read."""
         return self.files.node(segment.path) is Node.FILE
+
+
+def _damage(segment: Segment, data: bytes, found: Scan) -> Iterator[Damage]:
+    if found.seqs and seg.decode_header(data) is None:
+        yield Damage(segment.path, 0, "the header is destroyed; the name says what it said")
+    for one in found.missing:
+        yield Damage(segment.path, one.offset, _missing(one.first_seq, one.last_seq))
 
 
 def _missing(first: int, last: int) -> str:
