@@ -163,12 +163,7 @@ class World:
         self.refused.add(ref)
 
 
-@pytest.mark.parametrize("confirmed", [False, True])
-@pytest.mark.parametrize("choking", [False, True])
-@pytest.mark.parametrize("seed", range(2))
-def test_every_record_is_delivered_and_only_poison_is_given_up(
-    seed: int, choking: bool, confirmed: bool
-) -> None:
+def _play(seed: int, *, choking: bool, confirmed: bool) -> None:
     world = World(seed, confirmed=confirmed, choking=choking)
     world.append(200)
     world.connect()
@@ -192,3 +187,18 @@ def test_every_record_is_delivered_and_only_poison_is_given_up(
     stored = {Ref(E, stream, n) for stream in STREAMS for n in range(1, world.tails[stream] + 1)}
     if confirmed:
         assert stored - world.refused - world.left <= world.have, "forgotten, but at no receiver"
+
+
+@pytest.mark.parametrize("confirmed", [False, True])
+@pytest.mark.parametrize("choking", [False, True])
+@pytest.mark.parametrize("seed", [1])
+def test_every_record_is_delivered_and_only_poison_is_given_up(
+    seed: int, choking: bool, confirmed: bool
+) -> None:
+    _play(seed, choking=choking, confirmed=confirmed)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(100, 200))
+def test_the_same_in_many_worlds(seed: int) -> None:
+    _play(seed, choking=seed % 2 == 0, confirmed=seed % 4 < 2)
