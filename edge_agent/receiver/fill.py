@@ -18,7 +18,7 @@ MAX_TRIES = 5
 MAX_RECORDS = 100_000
 """In one request: ten minutes of what an agent resends at its usual rate. The rest is asked for later."""
 _MAX_REQUESTS = 4
-"""At one time, over all agents."""
+"""In one look, each to another agent: an agent takes twelve a minute."""
 LOOK_EVERY_NS = 5 * NS
 MAX_LOOKED_AT = 1000
 """Holes in one look."""
@@ -52,7 +52,7 @@ class Filler:
     def due(self, holes: Iterable[Missing], now: MonoNs) -> list[Missing]:
         """What of `holes`, everything that is missing now, is to be asked for."""
         before, self._known = self._known, {}
-        due: list[Missing] = []
+        due: dict[Source, Missing] = {}
         for hole in holes:
             name = (hole.source, hole.epoch, hole.stream, hole.last)
             known = before.get(name)
@@ -61,8 +61,8 @@ class Filler:
                 known = _Known(hole.first, now)
             self._known[name] = known
             if now - known.since >= self.after_ns and self._is_quiet(hole.source, now):
-                due.append(bounded(hole))
-        return due[:_MAX_REQUESTS]
+                due.setdefault(hole.source, bounded(hole))
+        return list(due.values())[:_MAX_REQUESTS]
 
     def _is_quiet(self, source: Source, now: MonoNs) -> bool:
         backlog = self._backlog.get(source)

@@ -9,25 +9,23 @@ from __future__ import annotations
 import logging
 from dataclasses import asdict, dataclass
 from threading import Event
-from typing import Any
 
 from edge_agent.clock import Clock
 from edge_agent.counters import Counters
-from edge_agent.errors import RecordError
 from edge_agent.model import NS, MonoNs
-from edge_agent.receiver.continuity import Source
 from edge_agent.receiver.database.door import Away, Busy, StoreError
-from edge_agent.receiver.database.entries import Batch, Entry, Garbage, Reader, StreamKey
+from edge_agent.receiver.database.entries import StreamKey
 from edge_agent.receiver.database.isolate import write_all
-from edge_agent.receiver.database.store import Store, Written
+from edge_agent.receiver.database.shape import Written
+from edge_agent.receiver.database.store import Store
 from edge_agent.receiver.fill import LOOK_EVERY_NS, MAX_LOOKED_AT, MAX_TRIES, Filler
+from edge_agent.receiver.intake import Intake
 from edge_agent.receiver.objects import Object
 from edge_agent.receiver.receiver import check_subscribed
-from edge_agent.records import pack
 from edge_agent.uplink import payloads
 from edge_agent.uplink.backoff import BackoffPolicy
 from edge_agent.uplink.link import Link
-from edge_agent.uplink.topics import Place, Topics, maybe_place, subscriptions
+from edge_agent.uplink.topics import Topics, subscriptions
 from edge_agent.uplink.wire import ConnectOptions, Down, Message, Received, Subscribed, Up
 
 log = logging.getLogger(__name__)
@@ -36,9 +34,6 @@ WINDOW = 1000
 """Messages the broker may send ahead of our acknowledgements."""
 _ENOUGH = WINDOW // 2
 """Messages in one transaction; the broker sends the other half meanwhile."""
-_MOST = 4 * WINDOW
-"""Messages in memory. Only what is not acknowledged by its nature (QoS 0), or a broker without a window,
-comes so far while the database is away."""
 _LINGER_NS = NS // 20
 """How long the first message of a batch waits for others: a commit costs about as much for hundreds."""
 _ACK_EVERY_NS = NS
@@ -106,23 +101,23 @@ class Ingest:
         self._clock = clock
         self._options = options
         self._filters = subscriptions(options.site, options.agent, options.group)
-        self._reader = Reader(store.dictionary)
-        self._messages: dict[tuple[Place, bytes], None] = {}
-        """Not committed yet, in order; what a broker sends again after a lost connection is there once."""
+        self._filler = Filler(options.fill_after_ns)
+        self._intake = Intake(store.dictionary, self._filler, most=4 * WINDOW)
         self._unacked: list[Received] = []
         self._began_at = MonoNs(0)
         self._failures = 0
+        self._said = ""
         self._retry_at = MonoNs(0)
         self._upto: dict[StreamKey, int] = {}
         self._acks_at = self._looked_at = self._resolved_at = MonoNs(0)
-        self._filler = Filler(options.fill_after_ns)
+        self._look_every_ns = min(LOOK_EVERY_NS, options.fill_after_ns)
 
     def run(self, stop: Event, until: MonoNs | None = None) -> Counts:
         """Until `stop` or `until`; what was read is committed then, if the database is there."""
         try:
             while not stop.is_set() and (until is None or self._clock.mono_ns() < until):
                 self.turn()
-                self.link.wait(_LINGER_NS / NS if self._messages else 0.2)
+                self.link.wait(_LINGER_NS / NS if len(self._intake) else 0.2)
             self._end()
         finally:
             self.link.close()
@@ -147,7 +142,8 @@ class Ingest:
         if now < self._retry_at:
             return
         try:
-            if len(self._messages) >= _ENOUGH or (self._messages and now - self._began_at >= _LINGER_NS):
+            waiting = len(self._intake)
+            if waiting >= _ENOUGH or (waiting and now - self._began_at >= _LINGER_NS):
                 self._commit()
             self._now_and_then(now)
         except (Away, Busy) as error:
@@ -156,83 +152,49 @@ class Ingest:
     # --- messages ---------------------------------------------------------------------------------
 
     def _receive(self, received: Received) -> None:
-        message = received.message
-        place = maybe_place(message.topic)
-        if place is None or (len(self._messages) >= _MOST and not received.qos):
+        if not len(self._intake):
+            self._began_at = self._clock.mono_ns()
+        if not self._intake.put(received.message, sure=received.qos > 0):
             self.counts.dropped += 1
-        elif message.payload:
-            if not self._messages:
-                self._began_at = self._clock.mono_ns()
-            self._messages[place, message.payload] = None
         self._unacked.append(received)
 
     def _disconnected(self) -> None:
         """Acknowledgements belong to their connection. What was read is stored all the same: the broker may
         have lost it; if it has not, it comes again and is known."""
         self._unacked.clear()
-        if len(self._messages) >= _MOST:
+        if self._intake.is_full:
             log.warning(
-                "too much waits for the database: %d messages are left to the broker", len(self._messages)
+                "too much waits for the database: %d messages are left to the broker", len(self._intake)
             )
-            self._messages.clear()
+            self._intake.clear()
 
     def _commit(self) -> None:
-        batch, statuses = self._read()
+        batch, statuses = self._intake.read(self._clock.mono_ns())
         written = write_all(self._store, batch)
         for source, document in statuses.items():
             self._store.status(source, document)
         self._answered()
-        self._messages.clear()
+        self._intake.clear()
         self.counts.add(written)
-        self._upto.update(written.upto)
+        if self._options.ack:
+            self._upto.update(written.upto)
         for received in self._unacked:
             self.link.acknowledge(received)
         self._unacked.clear()
 
-    def _read(self) -> tuple[Batch, dict[Source, dict[str, Any]]]:
-        """Everything that has arrived, as rows. Away where a dictionary cannot be looked up."""
-        batch, statuses = Batch(), {}
-        for place, payload in self._messages:
-            source = Source(place.site, place.agent)
-            if place.channel == "status":
-                if (document := payloads.maybe_status(payload)) is not None:
-                    statuses[source] = document
-                    self._filler.status(source, online=document["state"] == "online")
-            elif place.channel == "birth" or place.stream == "birth":
-                self._birth(source, payload, batch)
-            else:
-                self._record(source, place, payload, batch)
-        self._reader.give_dictionaries(batch)
-        return batch, statuses
-
-    def _birth(self, source: Source, payload: bytes, batch: Batch) -> None:
-        """A copy of a BIRTH, sent ahead so that its dictionary is known; only the record counts."""
-        try:
-            self._reader.decode(payload)
-        except RecordError as error:
-            batch.garbage.append(Garbage(source, payload[:1024], str(error)))
-
-    def _record(self, source: Source, place: Place, payload: bytes, batch: Batch) -> None:
-        backlog = place.channel == "hist"
-        made = self._reader.read(source, payload, stream=place.stream, backlog=backlog)
-        self._filler.heard(source, self._clock.mono_ns(), backlog=backlog)
-        if isinstance(made, Entry):
-            batch.entries.append(made)
-        else:
-            batch.garbage.append(made)
-
     def _put_off(self, error: StoreError, now: MonoNs) -> None:
         pause_ns = _PAUSES_NS[min(self._failures, len(_PAUSES_NS) - 1)]
-        # The first of a series is worth a warning; all of them would fill a log over a weekend.
-        level = logging.WARNING if not self._failures else logging.INFO
+        # Each reason is worth a warning once; every attempt would fill a log over a weekend.
+        level = logging.DEBUG if str(error) == self._said else logging.WARNING
         log.log(level, "%s\nnothing is acknowledged; next try in %.1f s", error, pause_ns / NS)
+        self._said = str(error)
         self._failures += 1
         self._retry_at = MonoNs(now + pause_ns)
 
     def _answered(self) -> None:
         if self._failures:
             log.warning("the database is back")
-            self._failures = 0
+            self._failures, self._said = 0, ""
         self.was_stored = True
 
     # --- beside the messages ------------------------------------------------------------------------
@@ -240,13 +202,13 @@ class Ingest:
     def _now_and_then(self, now: MonoNs) -> None:
         if now - self._resolved_at >= _RESOLVE_EVERY_NS:
             # While there is more of it, the next turn goes on.
-            if not self._store.resolve(self._reader):
+            if not self._store.resolve(self._intake.reader):
                 self._resolved_at = now
             self._answered()
         if self._options.ack and now - self._acks_at >= _ACK_EVERY_NS:
             self._acks_at = now
             self._send_acks()
-        if self._options.fill_after_ns and now - self._looked_at >= LOOK_EVERY_NS and self.link.is_up:
+        if self._options.fill_after_ns and now - self._looked_at >= self._look_every_ns and self.link.is_up:
             self._looked_at = now
             self._ask(now)
 
@@ -254,25 +216,25 @@ class Ingest:
         """Up to where everything is in the database, whoever brought it there."""
         for key, upto in list(self._upto.items()):
             site, agent, epoch, stream = key
-            payload = pack.pack({"epoch": bytes.fromhex(epoch), "stream": stream, "upto": upto})
+            payload = payloads.Ack(bytes.fromhex(epoch), stream, upto).encode()
             message = Message(topic=Topics(site, agent).ack, payload=payload)
             if not upto or self.link.publish(message) is not None:
                 del self._upto[key]
 
     def _ask(self, now: MonoNs) -> None:
-        for hole in self._filler.due(self._store.missing(MAX_LOOKED_AT), now):
-            if self._store.claim(hole, self._options.fill_after_ns, MAX_TRIES):
+        for hole in self._filler.due(self._store.holes.missing(MAX_LOOKED_AT), now):
+            if self._store.holes.claim(hole, self._options.fill_after_ns, MAX_TRIES):
                 log.info("asking %s for %s %d to %d", hole.source.agent, hole.stream, hole.first, hole.last)
-                fields = {"stream": hole.stream, "epoch": hole.epoch, "from": hole.first, "to": hole.last}
+                request = payloads.ReplayRequest(hole.epoch, hole.stream, hole.first, hole.last)
                 topic = Topics(hole.source.site, hole.source.agent).replay
-                self.link.publish(Message(topic=topic, payload=pack.pack(fields)))
+                self.link.publish(Message(topic=topic, payload=request.encode()))
                 self.counts.asked += 1
 
     def _end(self) -> None:
         try:
             self._commit()
             self._send_acks() if self._options.ack else None
-            self.counts.missing = self._store.count_missing()
+            self.counts.missing = self._store.holes.count()
         except (Away, Busy) as error:
             log.warning("%s\nwhat was not stored stays with the broker", error)
         self.link.turn()

@@ -6,4 +6,56 @@
 
 decode.py goes the other way, for receivers. docs/record-format.md is the format's specification; its
 examples are tested. Nothing here reads a clock, opens a file or knows how records are stored or sent.
+
+What is exported here is for programs that receive records: a `Decoder` and what it returns. docs/receiver.md
+shows how; the names stay, within a version of the format.
 """
+
+from __future__ import annotations
+
+from edge_agent.errors import RecordError
+from edge_agent.model import Quality
+from edge_agent.records.bodies import Alarm
+from edge_agent.records.codec import Opaque
+from edge_agent.records.decode import (
+    Decoder,
+    Record,
+    SampleRow,
+    SampleRows,
+    SummaryRow,
+    SummaryRows,
+    Unresolved,
+)
+from edge_agent.records.dictionary import AlarmEntry, Dictionary, PointEntry
+from edge_agent.records.envelope import Envelope
+from edge_agent.records.events import Audit, Birth, ClockSet, Gap, Start, Stop
+from edge_agent.records.values import Kind, Loss, LossReason, Recovery, Stamp
+
+__all__ = [
+    "Alarm",
+    "AlarmEntry",
+    "Audit",
+    "Birth",
+    "ClockSet",
+    "Decoder",
+    "Dictionary",
+    "Envelope",
+    "Gap",
+    "Kind",
+    "Loss",
+    "LossReason",
+    "Opaque",
+    "PointEntry",
+    "Quality",
+    "Record",
+    "RecordError",
+    "Recovery",
+    "SampleRow",
+    "SampleRows",
+    "Stamp",
+    "Start",
+    "Stop",
+    "SummaryRow",
+    "SummaryRows",
+    "Unresolved",
+]

@@ -13,8 +13,9 @@ from edge_agent.receiver.database.door import Database
 from edge_agent.receiver.database.entries import Batch, Entry, Garbage, Reader
 from edge_agent.receiver.database.isolate import write_all
 from edge_agent.receiver.database.postgresql import PostgresDatabase
+from edge_agent.receiver.database.shape import Written
 from edge_agent.receiver.database.sqlite import SqliteDatabase
-from edge_agent.receiver.database.store import Store, Written
+from edge_agent.receiver.database.store import Store
 from edge_agent.records.values import EncodedRecord
 from tests.contract.agent_records import WALL
 from tests.contract.postgres import Postgres

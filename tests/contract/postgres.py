@@ -23,10 +23,9 @@ _PROGRAMS = Path("/usr/lib/postgresql")
 _START_S = 30
 
 
-def program(name: str) -> str | None:
+def program(name: str) -> str:
     """Debian keeps the server's programs out of the path, one folder a version."""
-    found = sorted(_PROGRAMS.glob(f"*/bin/{name}"))
-    return str(found[-1]) if found else shutil.which(name)
+    return str(max(_PROGRAMS.glob(f"*/bin/{name}")))
 
 
 class Postgres:
@@ -37,7 +36,7 @@ class Postgres:
         self._durable = durable
         # Not below pytest's own directory: another user than root cannot reach into it.
         self._directory = Path(tempfile.mkdtemp(prefix="edge-agent-postgres-"))
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[Any] | None = None
         if os.geteuid() == 0:
             owner = pwd.getpwnam("postgres")
             os.chown(self._directory, owner.pw_uid, owner.pw_gid)
@@ -58,12 +57,12 @@ class Postgres:
         if not self._durable:
             settings += ["-c", "fsync=off", "-c", "full_page_writes=off"]
         with (self._directory / "log").open("ab") as log:
-            self._process = subprocess.Popen(
+            self._process = process = subprocess.Popen(
                 [program("postgres"), "-D", str(self._data), "-p", str(self.port), *settings],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", **self._user(),
             )  # fmt: skip
         deadline = time.monotonic() + _START_S
-        while time.monotonic() < deadline and self._process.poll() is None:
+        while time.monotonic() < deadline and process.poll() is None:
             with contextlib.suppress(psycopg.OperationalError):
                 psycopg.connect(self.url, connect_timeout=2).close()
                 return
@@ -116,7 +115,12 @@ def running(*, durable: bool = False) -> Iterator[Postgres]:
     server = Postgres(durable=durable)
     try:
         server.create()
-        server.start()
+        try:
+            server.start()
+        except RuntimeError:
+            # Somebody else took the port that was free.
+            server.port = free_port()
+            server.start()
         yield server
     finally:
         server.remove()

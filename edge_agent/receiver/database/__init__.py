@@ -4,12 +4,16 @@
     entries               pure: a message as rows, as bytes that wait, or as bytes nobody can read
     coverage              pure: which seqs are there, as intervals; what a batch changes of them
     partitions            pure: which days or months have a partition of their own
-    pgcopy                pure: rows in PostgreSQL's binary copy format
+    pgcopy, sqlstates     pure: rows in PostgreSQL's binary copy format; what its errors mean
     door                  what a database must be able to do, and how it can fail
     sqlite, postgresql    the two that can
+    patience              ends a connection whose server hangs
     names                 ids of streams and series
     ledger                continuity: intervals, ends of epochs, what is missing, who asked for it
+    shape                 pure: entries as rows with those ids
+    waiting, holes        records without their dictionary; what is missing
     store                 one batch, one transaction
+    isolate               a batch that holds what the database refuses
 
 Invariants:
 * one transaction holds a batch's values, its record keys and what it changes of the continuity. So after any

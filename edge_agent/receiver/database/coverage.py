@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from edge_agent.receiver.intervals import Intervals
 
 Span = tuple[int, int]
+_NEAR = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,19 @@ class Change:
 def intervals(spans: Iterable[Span] = ()) -> Intervals:
     """Without a bound: the database holds as many as there are."""
     return Intervals(tuple(spans), max_intervals=sys.maxsize)
+
+
+def reaches(new: Intervals) -> list[Span]:
+    """Where to look for intervals that overlap or touch `new`. Those that are near each other are one, so
+    that a receiver which gets every other record asks once; those that are far apart are not, so that live
+    records and a backlog do not fetch everything between them."""
+    found: list[Span] = []
+    for first, last in new:
+        if found and first - found[-1][1] <= _NEAR:
+            found[-1] = (found[-1][0], last + 1)
+        else:
+            found.append((first - 1, last + 1))
+    return found
 
 
 def change(known: Sequence[Span], new: Intervals) -> Change:

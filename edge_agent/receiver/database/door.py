@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -26,6 +26,10 @@ class Refused(StoreError):
     """It does not take these rows, and never will."""
 
 
+Around = tuple[int, bool, int, int]
+"""Stream, whether of what was seen or of what is accounted for, lowest and highest seq."""
+
+
 class Database(Protocol):
     """Used by one thread. Statements have `?` for their arguments; times in arguments and results of
     `rows` are nanoseconds only where the column is an integer."""
@@ -43,6 +47,12 @@ class Database(Protocol):
 
     def rows(self, statement: str, *arguments: object) -> list[tuple[Any, ...]]: ...
     def execute(self, statement: str, *arguments: object) -> None: ...
+    def many(self, statement: str, rows: Sequence[Row]) -> None:
+        """`execute` with each of `rows`, in one go."""
+
+    def spans(self, wanted: Sequence[Around]) -> list[tuple[int, bool, int, int]]:
+        """Intervals (stream, seen, first, last) that overlap one of `wanted`; perhaps a few more."""
+
     def moment(self, ns: int) -> object:
         """`ns` since 1970 as an argument for a column of times."""
 
@@ -53,7 +63,7 @@ class Database(Protocol):
     def lock_streams(self, ids: Sequence[int]) -> None:
         """Nobody else changes their continuity before the transaction ends. `ids` rise."""
 
-    def prepare(self, tables: Sequence[tuple[Table, Sequence[Row]]], now_ns: int) -> None:
+    def prepare(self, tables: Mapping[Table, Sequence[Row]], now_ns: int) -> None:
         """Before a transaction: make what these rows need to have a place."""
 
     def close(self) -> None: ...

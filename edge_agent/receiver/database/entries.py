@@ -21,7 +21,7 @@ from edge_agent.records.events import Birth
 
 MAX_SEQ = 2**62
 """A record beyond it is refused: no agent counts so far, and sums of two seqs must fit 64 bits."""
-_MAX_GARBAGE = 1024
+MAX_GARBAGE = 1024
 """Bytes kept of a message that is no record."""
 
 StreamKey = tuple[str, str, str, str]
@@ -85,6 +85,8 @@ class Reader:
     def __init__(self, lookup: Lookup) -> None:
         self._decoder = Decoder(max_kept=0)
         self._lookup = lookup
+        self._absent: set[bytes] = set()
+        """Dictionaries that the database did not know when it was asked for this batch."""
         self._learned: dict[bytes, bytes] = {}
         self._parts: dict[Part, None] = {}
 
@@ -93,10 +95,10 @@ class Reader:
         try:
             head, _ = envelope.decode(payload)
         except RecordError as error:
-            return Garbage(source, payload[:_MAX_GARBAGE], str(error))
+            return Garbage(source, payload[:MAX_GARBAGE], str(error))
         if head.stream != stream or head.seq > MAX_SEQ:
             return Garbage(
-                source, payload[:_MAX_GARBAGE], f"{head.stream} {head.seq} in the topic of {stream}"
+                source, payload[:MAX_GARBAGE], f"{head.stream} {head.seq} in the topic of {stream}"
             )
         try:
             record = self.decode(payload)
@@ -111,11 +113,22 @@ class Reader:
         if isinstance(record.body, Birth):
             self._note(record.envelope.dict_hash, record.body)
         elif isinstance(record.body, Unresolved):
-            data = self._lookup(record.envelope.dict_hash)
-            if data is not None:
-                self._decoder.learn(data)
-                return self._decoder.decode(payload)
+            return self._again(record, payload)
         return record
+
+    def _again(self, record: Record, payload: bytes) -> Record:
+        """With a dictionary of the database, if it has it."""
+        dict_hash = record.envelope.dict_hash
+        data = None if dict_hash in self._absent else self._lookup(dict_hash)
+        if data is None:
+            self._absent.add(dict_hash)
+            return record
+        self._decoder.learn(data)
+        return self._decoder.decode(payload)
+
+    def begin(self) -> None:
+        """A batch begins: what the database did not know before it may know now."""
+        self._absent.clear()
 
     def give_dictionaries(self, batch: Batch) -> None:
         """Add what births have brought since the last call: whole dictionaries, and parts of others."""

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from edge_agent.receiver.database.door import Refused
 from edge_agent.receiver.database.entries import Batch
-from edge_agent.receiver.database.store import Store, Written
+from edge_agent.receiver.database.shape import Written
+from edge_agent.receiver.database.store import Store
 
 log = logging.getLogger(__name__)
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from edge_agent.model import NS
 from edge_agent.receiver.continuity import MAX_STREAMS, Source
 from edge_agent.receiver.database import coverage
 from edge_agent.receiver.database.door import Busy, Database
@@ -66,107 +67,108 @@ class Tally:
 
 
 class Ledger:
-    """Within a transaction of the caller's."""
+    """Within a transaction of the caller's. A batch may touch hundreds of streams: everything is asked for,
+    and written, for all of them together."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def seen(self, stream: int, new: Intervals) -> Intervals:
-        """What is known as seen around `new`."""
-        return coverage.intervals(self._around(stream, seen=True, new=new))
+    def seen(self, wanted: Mapping[int, Intervals]) -> dict[int, Intervals]:
+        """Per stream what is known as seen around these."""
+        known = self._around({(stream, True): new for stream, new in wanted.items()})
+        return {stream: coverage.intervals(known.get((stream, True), ())) for stream in wanted}
 
     def write(self, tally: Tally, ids: Mapping[StreamKey, int]) -> None:
         """Busy when a record of the batch was stored by another receiver meanwhile."""
-        for run in sorted(tally.begun):
-            self._db.execute(
-                "UPDATE run SET complete = ? WHERE site = ? AND agent = ? AND epoch = ? AND NOT complete",
-                True,
-                *run,
-            )
-        touched = {ids[key] for key in tally.keys} | set(self._streams_of(tally.begun))
-        self._db.lock_streams(sorted(touched))
-        for key, new in tally.seen.items():
-            self._see(ids[key], new)
-        for key, new in tally.declared.items():
-            self._merge(ids[key], seen=False, new=new)
-        for key, last in tally.ends.items():
-            self._db.execute("UPDATE stream SET last = ? WHERE id = ?", last, ids[key])
-        for stream in touched:
-            self._settle(stream)
+        statement = "UPDATE run SET complete = ? WHERE site = ? AND agent = ? AND epoch = ? AND NOT complete"
+        self._db.many(statement, [(True, *run) for run in sorted(tally.begun)])
+        touched = sorted({ids[key] for key in tally.keys} | self._streams_of(tally.begun))
+        self._db.lock_streams(touched)
+        self._cover(tally, ids)
+        self._db.many(
+            "UPDATE stream SET lowest = CASE WHEN lowest < ? THEN lowest ELSE ? END, "
+            "highest = CASE WHEN highest > ? THEN highest ELSE ? END WHERE id = ?",
+            [(new.lowest, new.lowest, new.highest, new.highest, ids[key]) for key, new in tally.seen.items()],
+        )
+        self._db.many(
+            "UPDATE stream SET last = ? WHERE id = ?", [(last, ids[key]) for key, last in tally.ends.items()]
+        )
+        for settle in (_UPTO, _SETTLED):
+            self._db.many(settle, [(stream,) for stream in touched])
 
-    def upto(self, ids: Iterable[int]) -> dict[int, int]:
-        """Per stream the seq up to which everything is here or declared lost."""
-        found = {}
-        for stream in ids:
-            rows = self._db.rows("SELECT upto FROM stream WHERE id = ?", stream)
-            found[stream] = int(rows[0][0]) if rows else 0
+    def upto(self, ids: Iterable[int], now_ns: int) -> dict[int, int]:
+        """Per stream the seq up to which everything is here or declared lost, for acknowledgements: 0 where
+        the START of the run may still be on its way, and with it the word that much more is to come."""
+        found: dict[int, int] = {}
+        wanted = sorted(ids)
+        for place in range(0, len(wanted), _AT_ONCE):
+            some = wanted[place : place + _AT_ONCE]
+            marks = ", ".join("?" * len(some))
+            statement = (
+                "SELECT s.id, CASE WHEN r.complete OR r.heard_ns < ? THEN s.upto ELSE 0 END FROM stream s "
+                "JOIN run r ON r.site = s.site AND r.agent = s.agent AND r.epoch = s.epoch "
+                f"WHERE s.id IN ({marks})"
+            )
+            found.update(self._db.rows(statement, now_ns - _START_MAY_COME_NS, *some))
         return found
 
     # --- inside -------------------------------------------------------------------------------
 
-    def _see(self, stream: int, new: Intervals) -> None:
-        known = self._around(stream, seen=True, new=new)
-        there = coverage.intervals(known)
-        if any(there.holes(first, last) != [(first, last)] for first, last in new):
-            raise Busy("a record was stored by another receiver meanwhile")
-        self._replace(stream, seen=True, change=coverage.change(known, new))
-        self._merge(stream, seen=False, new=new)
-        low, high = new.lowest, new.highest
-        self._db.execute(
-            "UPDATE stream SET lowest = CASE WHEN lowest < ? THEN lowest ELSE ? END, "
-            "highest = CASE WHEN highest > ? THEN highest ELSE ? END WHERE id = ?",
-            low, low, high, high, stream,
-        )  # fmt: skip
+    def _cover(self, tally: Tally, ids: Mapping[StreamKey, int]) -> None:
+        """What was seen is accounted for as well as what was declared lost."""
+        new: dict[Which, Intervals] = {}
+        for key, seen in tally.seen.items():
+            new[ids[key], True] = seen
+            new[ids[key], False] = coverage.intervals(seen)
+        for key, declared in tally.declared.items():
+            accounted = new.setdefault((ids[key], False), coverage.intervals())
+            for first, last in declared:
+                accounted.add(first, last)
+        known = self._around(new)
+        changes = {which: coverage.change(known.get(which, ()), some) for which, some in new.items()}
+        for which, some in new.items():
+            there = coverage.intervals(known.get(which, ()))
+            if which[1] and any(there.holes(*span) != [span] for span in some):
+                raise Busy("a record was stored by another receiver meanwhile")
+        self._db.many(
+            "DELETE FROM span WHERE stream = ? AND seen = ? AND first = ?",
+            [(*which, first) for which, change in changes.items() for first, _ in change.remove],
+        )
+        self._db.many(
+            "INSERT INTO span (stream, seen, first, last) VALUES (?, ?, ?, ?)",
+            [(*which, first, last) for which, change in changes.items() for first, last in change.add],
+        )
 
-    def _merge(self, stream: int, *, seen: bool, new: Intervals) -> None:
-        known = self._around(stream, seen=seen, new=new)
-        self._replace(stream, seen=seen, change=coverage.change(known, new))
+    def _around(self, wanted: Mapping[Which, Intervals]) -> dict[Which, list[coverage.Span]]:
+        """Intervals that overlap or touch these; one may be there twice."""
+        reach = [(*which, *span) for which, new in wanted.items() for span in coverage.reaches(new)]
+        found: dict[Which, list[coverage.Span]] = {}
+        for stream, seen, first, last in self._db.spans(reach):
+            found.setdefault((stream, seen), []).append((first, last))
+        return found
 
-    def _around(self, stream: int, *, seen: bool, new: Intervals) -> list[coverage.Span]:
-        """Intervals that overlap or touch the reach of `new`: from the last that begins before it."""
-        low, high = new.lowest - 1, new.highest + 1
-        before = self._db.rows(
-            "SELECT first FROM span WHERE stream = ? AND seen = ? AND first <= ? ORDER BY first DESC LIMIT 1",
-            stream, seen, low,
-        )  # fmt: skip
-        begin = int(before[0][0]) if before else low
-        found = self._db.rows(
-            "SELECT first, last FROM span WHERE stream = ? AND seen = ? AND first >= ? AND first <= ? "
-            "AND last >= ?",
-            stream, seen, begin, high, low,
-        )  # fmt: skip
-        return [(int(first), int(last)) for first, last in found]
+    def _streams_of(self, runs: Iterable[Run]) -> set[int]:
+        statement = "SELECT id FROM stream WHERE site = ? AND agent = ? AND epoch = ?"
+        return {int(row[0]) for run in runs for row in self._db.rows(statement, *run)}
 
-    def _replace(self, stream: int, *, seen: bool, change: coverage.Change) -> None:
-        for first, _ in change.remove:
-            self._db.execute(
-                "DELETE FROM span WHERE stream = ? AND seen = ? AND first = ?", stream, seen, first
-            )
-        for first, last in change.add:
-            self._db.execute("INSERT INTO span VALUES (?, ?, ?, ?)", stream, seen, first, last)
 
-    def _settle(self, stream: int) -> None:
-        """How far everything is here, and whether that is the end."""
-        lowest, last, complete = self._db.rows(
-            "SELECT s.lowest, s.last, r.complete FROM stream s JOIN run r ON r.site = s.site "
-            "AND r.agent = s.agent AND r.epoch = s.epoch WHERE s.id = ?",
-            stream,
-        )[0]  # fmt: skip
-        first = 1 if complete else lowest
-        upto = self._reaches(stream, first) if first is not None else 0
-        settled = last is not None and (first is None or upto >= last)
-        self._db.execute("UPDATE stream SET upto = ?, settled = ? WHERE id = ?", upto, settled, stream)
-
-    def _reaches(self, stream: int, first: int) -> int:
-        found = self._db.rows(
-            "SELECT last FROM span WHERE stream = ? AND seen = ? AND first <= ? ORDER BY first DESC LIMIT 1",
-            stream, False, first,
-        )  # fmt: skip
-        return max(int(found[0][0]), first - 1) if found else first - 1
-
-    def _streams_of(self, runs: Iterable[Run]) -> list[int]:
-        return [
-            int(row[0])
-            for run in runs
-            for row in self._db.rows("SELECT id FROM stream WHERE site = ? AND agent = ? AND epoch = ?", *run)
-        ]
+Which = tuple[int, bool]
+"""Stream, and whether of what was seen or of what is accounted for."""
+_AT_ONCE = 500
+"""Arguments of one statement."""
+_START_MAY_COME_NS = 600 * NS
+"""A broker that lost everything gets the START again, events first, as soon as its agent notices; who joined
+in the middle will never get it."""
+_COMPLETE = (
+    "(SELECT r.complete FROM run r "
+    "WHERE r.site = stream.site AND r.agent = stream.agent AND r.epoch = stream.epoch)"
+)
+_FIRST = f"(CASE WHEN {_COMPLETE} THEN 1 ELSE stream.lowest END)"
+_UPTO = f"""
+UPDATE stream SET upto = COALESCE(
+    (SELECT CASE WHEN p.last < {_FIRST} THEN {_FIRST} - 1 ELSE p.last END FROM span p
+        WHERE p.stream = stream.id AND NOT p.seen AND p.first <= {_FIRST} ORDER BY p.first DESC LIMIT 1),
+    {_FIRST} - 1, 0)
+WHERE id = ?
+"""
+_SETTLED = f"UPDATE stream SET settled = last IS NOT NULL AND ({_FIRST} IS NULL OR upto >= last) WHERE id = ?"

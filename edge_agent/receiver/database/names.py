@@ -54,7 +54,7 @@ class Names:
             _remember(self._series, made)
         return self._series
 
-    def runs(self, heard: Mapping[Run, bool], before: Mapping[Run, Run]) -> None:
+    def runs(self, heard: Mapping[Run, bool], before: Mapping[Run, Run], now_ns: int) -> None:
         """Runs by whether a live record of them is here, and the run before each that begins. One that begins
         while its agent is listened to is complete from seq 1, also if nothing of it ever came; any other
         counts from the lowest seq seen, until its START is here."""
@@ -68,7 +68,11 @@ class Names:
             with transaction(self._db):
                 for run in unknown:
                     after = {begun[2] for begun, previous in before.items() if previous == run}
-                    self._run(run, after, live=heard[run])
+                    self._db.execute(
+                        "INSERT INTO run (site, agent, epoch, complete, heard_ns) VALUES (?, ?, ?, ?, ?) "
+                        "ON CONFLICT DO NOTHING",
+                        *run, self._is_complete(run, after, live=heard[run]), now_ns,
+                    )  # fmt: skip
                 for source, epoch in sorted(moved.items(), key=lambda item: (item[0].site, item[0].agent)):
                     self._attend(source, epoch)
             if len(self._runs) > _MAX_CACHED:
@@ -98,17 +102,14 @@ class Names:
         )
         return int(found[0][0])
 
-    def _run(self, run: Run, after: set[str], *, live: bool) -> None:
+    def _is_complete(self, run: Run, after: set[str], *, live: bool) -> bool:
         found = self._db.rows(
             "SELECT attended, attended_before FROM agent WHERE site = ? AND agent = ?", *run[:2]
         )
         attended, before = found[0] if found else ("", "")
-        complete = live and attended not in ("", run[2])
-        complete |= bool(after) and (before if attended in after else attended) != ""
-        self._db.execute(
-            "INSERT INTO run (site, agent, epoch, complete) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            *run, complete,
-        )  # fmt: skip
+        if live and attended not in ("", run[2]):
+            return True
+        return bool(after) and (before if attended in after else attended) != ""
 
     def _attend(self, source: Source, epoch: str) -> None:
         self._db.execute(

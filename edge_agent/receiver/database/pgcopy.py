@@ -33,7 +33,8 @@ class Packer:
         self._whole: struct.Struct | None = None
         if all(kind in _CODES for kind in fixed):
             self._whole = struct.Struct(">" + "".join("i" + _CODES[kind] for kind in fixed))
-            self._sizes = [struct.calcsize(">" + _CODES[kind]) for kind in fixed]
+            sizes = [struct.calcsize(">" + _CODES[kind]) for kind in fixed]
+            self._template: list[Any] = [item for size in sizes for item in (size, None)]
 
     def pack(self, rows: Iterable[Row]) -> bytes:
         parts: list[bytes] = []
@@ -52,7 +53,8 @@ class Packer:
             return None
         for place in self._times:
             columns[place] = columns[place] // 1000 - _SINCE_2000_US
-        flat = [item for pair in zip(self._sizes, columns, strict=True) for item in pair]
+        flat = self._template[:]
+        flat[1::2] = columns
         return whole.pack(*flat) + self._tail
 
     def _slow(self, row: Row) -> bytes:

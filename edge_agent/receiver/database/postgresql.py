@@ -7,19 +7,21 @@ nobody up for longer than `_SESSION` says.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
-from psycopg import conninfo, errors
+from psycopg import conninfo
 
 from edge_agent.receiver.database import partitions, schema
-from edge_agent.receiver.database.door import Away, Busy, Refused, StoreError
+from edge_agent.receiver.database.door import Around, Away, StoreError
 from edge_agent.receiver.database.partitions import Partition
+from edge_agent.receiver.database.patience import Patience
 from edge_agent.receiver.database.pgcopy import HEADER, TRAILER, Packer
 from edge_agent.receiver.database.sqlite import too_new
+from edge_agent.receiver.database.sqlstates import meaning
 from edge_agent.receiver.database.tables import FILLED, PARTITIONED, RECORD, Row, Table
 
 _CONNECT: dict[str, Any] = {
@@ -28,15 +30,17 @@ _CONNECT: dict[str, Any] = {
     "tcp_user_timeout": 20_000,
 }
 _SESSION = (
-    "SET statement_timeout = '60s'; SET lock_timeout = '20s'; "
+    "SET statement_timeout = '20s'; SET lock_timeout = '10s'; "
     "SET idle_in_transaction_session_timeout = '60s'; SET client_min_messages = warning; "
     "SET TimeZone = 'UTC'; SET synchronous_commit = on"
 )
+PATIENCE_S = 40.0
+"""More than the server takes to end a statement by itself."""
+_MUCH_TO_MOVE = 15
+"""Times as long for changes of the schema."""
 _CHANGING = 0x65613164
 """Advisory lock under which the schema and its partitions are changed."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_READ_ONLY = "25006"
-"""A standby that will be the primary soon, or an administrator's order."""
 
 
 class PostgresDatabase:
@@ -53,6 +57,7 @@ class PostgresDatabase:
         self._period = period
         self._steps = schema.steps("postgresql") if steps is None else steps
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+        self._patience = Patience(PATIENCE_S)
         self._known: set[Partition] = set()
         self._packers = {table.name: Packer(table) for table in FILLED}
 
@@ -67,16 +72,18 @@ class PostgresDatabase:
         if self._connection is not None and not self._connection.broken and not self._connection.closed:
             return
         self.close()
+        self._patience = Patience(PATIENCE_S)
         with self._translated():
             # What the url says comes last, and so has the last word.
             given = conninfo.make_conninfo("", **_CONNECT | conninfo.conninfo_to_dict(self._url))
             self._connection = psycopg.connect(given, autocommit=True)
-            try:
+        try:
+            with self._translated(_MUCH_TO_MOVE):
                 self._connection.execute(_SESSION.encode())
                 self._set_up(self._connection)
-            except BaseException:
-                self.close()
-                raise
+        except BaseException:
+            self.close()
+            raise
         self._known.clear()
         self.generation += 1
 
@@ -89,8 +96,8 @@ class PostgresDatabase:
     def rollback(self) -> None:
         if self._connection is not None:
             try:
-                self._connection.execute(b"ROLLBACK")
-            except psycopg.Error:
+                self.execute("ROLLBACK")
+            except StoreError:
                 self.close()
 
     def rows(self, statement: str, *arguments: object) -> list[tuple[Any, ...]]:
@@ -100,6 +107,15 @@ class PostgresDatabase:
     def execute(self, statement: str, *arguments: object) -> None:
         with self._translated():
             self._open.execute(_percent(statement), arguments)
+
+    def many(self, statement: str, rows: Sequence[Row]) -> None:
+        with self._translated(), self._open.cursor() as cursor:
+            # psycopg sends them all before it reads the first answer.
+            cursor.executemany(_percent(statement), rows)
+
+    def spans(self, wanted: Sequence[Around]) -> list[tuple[int, bool, int, int]]:
+        columns = (list(column) for column in zip(*wanted, strict=True))
+        return [*self.rows(_SPANS, *columns)] if wanted else []
 
     def moment(self, ns: int) -> object:
         return _EPOCH + timedelta(microseconds=ns // 1000)
@@ -118,18 +134,19 @@ class PostgresDatabase:
     def lock_streams(self, ids: Sequence[int]) -> None:
         self.rows("SELECT id FROM stream WHERE id = ANY(?) ORDER BY id FOR UPDATE", list(ids))
 
-    def prepare(self, tables: Sequence[tuple[Table, Sequence[Row]]], now_ns: int) -> None:
-        times: dict[Table, set[int]] = {}
-        for table, rows in tables:
+    def prepare(self, tables: Mapping[Table, Sequence[Row]], now_ns: int) -> None:
+        wanted: set[Partition] = set()
+        for table, rows in tables.items():
             if table.time is not None:
-                times.setdefault(table, set()).update(row[table.time] for row in rows)  # type: ignore[misc]
-        wanted = set().union(*(partitions.needed(some, now_ns, self._period) for some in times.values()))
+                times = {row[table.time] for row in rows}
+                wanted |= partitions.needed(times, now_ns, self._period)  # type: ignore[arg-type]
         for partition in sorted(wanted - self._known):
-            with self._translated():
+            with self._translated(_MUCH_TO_MOVE):
                 self._make(self._open, partition)
             self._known.add(partition)
 
     def close(self) -> None:
+        self._patience.close()
         if self._connection is not None:
             with contextlib.suppress(psycopg.Error):
                 self._connection.close()
@@ -152,6 +169,8 @@ class PostgresDatabase:
     def _set_up(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
         """Under a lock of its own: several receivers may start at once."""
         with connection.transaction():
+            # A later version may have much to move.
+            connection.execute(b"SET LOCAL statement_timeout = 0")
             connection.execute(b"SELECT pg_advisory_xact_lock(%s)", (_CHANGING,))
             known = connection.execute(
                 b"SELECT oid, to_regclass(format('%%I.meta', nspname)) FROM pg_namespace WHERE nspname = %s",
@@ -193,70 +212,50 @@ class PostgresDatabase:
         return found.fetchone() is not None
 
     def _make(self, connection: psycopg.Connection[tuple[Any, ...]], partition: Partition) -> None:
-        """The partition in every partitioned table. What lies in the default one moves: a clock that was
-        ahead was right at last."""
-        bounds = (partitions.midnight(partition.first), partitions.midnight(partition.end))
+        """The partition in every partitioned table, where another receiver has not made it yet."""
         with connection.transaction():
             connection.execute(b"SELECT pg_advisory_xact_lock(%s)", (_CHANGING,))
             for table in PARTITIONED:
-                name = partition.name(table.name)
-                found = connection.execute(b"SELECT to_regclass(%s)", (name,)).fetchone()
+                found = connection.execute(
+                    b"SELECT to_regclass(%s)", (partition.name(table.name),)
+                ).fetchone()
                 if found is None or found[0] is None:
-                    _make_one(connection, table, name, bounds)
+                    for statement in partitions.statements(table, partition):
+                        connection.execute(statement.encode())
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translated(self, times: int = 1) -> Iterator[None]:
+        """Foreign errors become ours. `times` as long as usual is waited for them."""
         try:
-            yield
+            if self._connection is None:
+                yield
+            else:
+                with self._patience.call(self._connection.fileno(), times):
+                    yield
         except psycopg.Error as error:
             raise self._meaning(error) from error
 
     def _meaning(self, error: psycopg.Error) -> StoreError:
-        state, words = error.sqlstate or "", f"{self}: {str(error).strip() or type(error).__name__}"
-        if state[:2] == "40" or state in ("55P03", "57014"):
-            return Busy(words)
-        if state == "53100":
-            return Away(
-                f"{words}\n    hint: the disk of the database is full; drop_before() frees what is old"
-            )
-        lost = isinstance(error, errors.OperationalError | psycopg.InterfaceError) and not state
-        if lost or state[:2] in ("08", "53", "57", "58") or state == _READ_ONLY:
-            return Away(words)
-        if state[:2] in ("22", "23", "54"):
-            return Refused(words)
-        if state == "42501":
-            words += "\n    hint: the user must be allowed to create tables in the schema"
-        return StoreError(words)
+        is_lost = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+        words = f"{self}: {str(error).strip() or type(error).__name__}"
+        return meaning(error.sqlstate or ("08006" if is_lost else ""), words)
 
 
+_SPANS = """
+SELECT w.stream, w.seen, p.first, p.last
+FROM unnest(?::integer[], ?::boolean[], ?::bigint[], ?::bigint[]) w (stream, seen, low, high)
+CROSS JOIN LATERAL (
+    SELECT s.first, s.last FROM span s
+    WHERE s.stream = w.stream AND s.seen = w.seen AND s.first <= w.high AND s.last >= w.low
+        AND s.first >= COALESCE((SELECT MAX(b.first) FROM span b
+            WHERE b.stream = w.stream AND b.seen = w.seen AND b.first <= w.low), w.low)
+) p
+"""
 _INCOMING = b"CREATE TEMPORARY TABLE IF NOT EXISTS incoming (LIKE record_data) ON COMMIT DELETE ROWS"
 _TAKE_INCOMING = (
     "INSERT INTO record_data SELECT * FROM incoming ORDER BY stream, seq ON CONFLICT DO NOTHING "
     "RETURNING stream, seq"
 )
-
-
-def _make_one(
-    connection: psycopg.Connection[tuple[Any, ...]],
-    table: Table,
-    name: str,
-    bounds: tuple[datetime, datetime],
-) -> None:
-    assert table.time is not None
-    column = table.names[table.time]
-    first, end = (f"'{moment:%Y-%m-%d} 00:00:00+00'" for moment in bounds)
-    connection.execute(f"CREATE TABLE {name} (LIKE {table.name} INCLUDING ALL)".encode())
-    moving = (
-        f"WITH moved AS (DELETE FROM {table.name}_other WHERE {column} >= {first} AND {column} < {end} "
-        f"RETURNING *) "
-        f"INSERT INTO {name} SELECT * FROM moved"
-    )
-    # Nobody may add to the default partition between the move and the attachment.
-    connection.execute(f"LOCK TABLE {table.name}_other IN ACCESS EXCLUSIVE MODE".encode())
-    connection.execute(moving.encode())
-    connection.execute(
-        f"ALTER TABLE {table.name} ATTACH PARTITION {name} FOR VALUES FROM ({first}) TO ({end})".encode()
-    )
 
 
 def _percent(statement: str) -> bytes:

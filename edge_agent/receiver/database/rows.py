@@ -25,14 +25,13 @@ from edge_agent.records.codec import Opaque
 from edge_agent.records.decode import Record, SampleRow, SampleRows, SummaryRow, SummaryRows
 from edge_agent.records.dictionary import PointEntry
 from edge_agent.records.envelope import Envelope
-from edge_agent.records.events import ClockSet, Gap, Start, Stop
+from edge_agent.records.events import Audit, ClockSet, Gap, Start, Stop
 from edge_agent.records.values import SAMPLE, SUMMARY, Loss
 
 MAX_NAME = 128
 """Letters of a device, point or unit: three of them fit an index row of PostgreSQL in any script."""
 _EXACT = 2**53
 _INT8 = 2**63
-_AUDIT_KIND = 11
 
 Series = tuple[str, str, str, str, str]
 """Site, agent, device, point, unit."""
@@ -68,7 +67,7 @@ def of(source: Source, record: Record) -> Rows | None:
     elif isinstance(body, SummaryRows):
         for summary in body.rows:
             made.summaries.append(_summary(source, summary, made))
-    elif isinstance(body, Opaque) and record.envelope.kind != _AUDIT_KIND:
+    elif isinstance(body, Opaque):
         return None
     else:
         made.others = _others(source, record)
@@ -80,8 +79,7 @@ def of(source: Source, record: Record) -> Rows | None:
 
 def unknown(record: Record) -> str:
     """The reason for bytes of a kind that a later version will read; empty for any other."""
-    kind = record.envelope.kind
-    return f"kind {kind} is not known" if isinstance(record.body, Opaque) and kind != _AUDIT_KIND else ""
+    return f"kind {record.envelope.kind} is not known" if isinstance(record.body, Opaque) else ""
 
 
 def number_and_text(value: Value) -> tuple[float | None, str | None]:
@@ -119,9 +117,10 @@ def _summary(source: Source, row: SummaryRow, made: Rows) -> tuple[Series, Row]:
 def _series(source: Source, entry: PointEntry, made: Rows) -> Series:
     series = (source.site, source.agent, entry.device, entry.point, entry.unit)
     if series not in made.entries:
-        if max(map(len, series)) > MAX_NAME:
+        together = "".join(series)
+        if len(together) > MAX_NAME and max(map(len, series)) > MAX_NAME:
             raise RecordError(f"a name of {max(map(len, series))} letters in its dictionary")
-        if any("\0" in name for name in series):
+        if "\0" in together:
             raise RecordError("a name with NUL in its dictionary")
         made.entries[series] = entry
     return series
@@ -149,8 +148,9 @@ def _others(source: Source, record: Record) -> list[tuple[Table, Row]]:
         case ClockSet():
             flags = (head.t0.synced, body.before_synced)
             return [(CLOCK_SET, (t, _time(body.before_ns), head.seq, *flags, *who, epoch))]
-        case Opaque(raw=raw):
-            return [(AUDIT, (t, head.seq, *who, epoch, *_audit(raw)))]
+        case Audit():
+            words = (body.who, body.what, body.result, body.detail)
+            return [(AUDIT, (t, head.seq, *who, epoch, *map(clean, words)))]
     return []
 
 
@@ -184,13 +184,6 @@ def _interruptions(
         seqs = (min(before.last.get(stream, 0) + 1, _INT8 - 1), None, None)
         made.append((GAP, (*seqs, _maybe_time(since), t, head.seq, *who, *place, epoch)))
     return made
-
-
-def _audit(raw: object) -> tuple[str, str, str, str]:
-    fields = raw if isinstance(raw, dict) else {}
-    texts = [fields.get(key) for key in ("who", "what", "result", "detail")]
-    who, what, result, detail = (clean(text) if isinstance(text, str) else "" for text in texts)
-    return who, what, result, detail
 
 
 def _json(numbers: Mapping[str, int]) -> str:

@@ -30,9 +30,10 @@ _TYPES = {
 _TABLES = """
 CREATE TABLE meta (key text PRIMARY KEY, value text NOT NULL);
 CREATE TABLE agent (site text NOT NULL, agent text NOT NULL, attended text NOT NULL DEFAULT '',
-    attended_before text NOT NULL DEFAULT '', state text, t {time}, epoch text, version text, reason text, PRIMARY KEY (site, agent));
+    attended_before text NOT NULL DEFAULT '', state text, t {time}, epoch text, version text, reason text,
+    PRIMARY KEY (site, agent));
 CREATE TABLE run (site text NOT NULL, agent text NOT NULL, epoch text NOT NULL, complete {bool} NOT NULL,
-    PRIMARY KEY (site, agent, epoch));
+    heard_ns {int8} NOT NULL, PRIMARY KEY (site, agent, epoch));
 CREATE TABLE stream (id {id}, site text NOT NULL, agent text NOT NULL, epoch text NOT NULL,
     stream text NOT NULL, lowest {int8}, highest {int8}, last {int8}, upto {int8} NOT NULL DEFAULT 0,
     settled {bool} NOT NULL DEFAULT false, UNIQUE (site, agent, epoch, stream));

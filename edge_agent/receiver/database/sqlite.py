@@ -7,25 +7,34 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from edge_agent.receiver.database import schema
-from edge_agent.receiver.database.door import Away, Busy, StoreError
+from edge_agent.receiver.database.door import Around, Away, StoreError
 from edge_agent.receiver.database.tables import RECORD, Row, Table
 
 _APPLICATION = 0x65613164
 """`ea1d` in the file's header: a database of something else is never written to."""
-_WAIT_S = 10.0
+_WAIT_S = 5.0
+"""For another program's write lock. Longer, and the broker would miss our pings."""
 _AWAY = {
     sqlite3.SQLITE_FULL: "the disk is full",
     sqlite3.SQLITE_IOERR: "the disk fails",
     sqlite3.SQLITE_READONLY: "it cannot be written",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened",
     sqlite3.SQLITE_NOMEM: "no memory",
+    sqlite3.SQLITE_BUSY: "another program holds it locked",
+    sqlite3.SQLITE_LOCKED: "another program holds it locked",
 }
+
+
+_SPANS = """
+SELECT first, last FROM span WHERE stream = ? AND seen = ? AND first <= ? AND last >= ? AND first >= COALESCE(
+    (SELECT MAX(first) FROM span WHERE stream = ? AND seen = ? AND first <= ?), ?)
+"""
 
 
 class SqliteDatabase:
@@ -69,6 +78,17 @@ class SqliteDatabase:
         with self._translated():
             self._open.execute(statement, arguments)
 
+    def many(self, statement: str, rows: Sequence[Row]) -> None:
+        with self._translated():
+            self._open.executemany(statement, rows)
+
+    def spans(self, wanted: Sequence[Around]) -> list[tuple[int, bool, int, int]]:
+        found = []
+        for stream, seen, low, high in wanted:
+            for first, last in self.rows(_SPANS, stream, seen, high, low, stream, seen, low, low):
+                found.append((stream, seen, first, last))
+        return found
+
     def moment(self, ns: int) -> object:
         return ns
 
@@ -95,7 +115,7 @@ class SqliteDatabase:
     def lock_streams(self, ids: Sequence[int]) -> None:
         """The whole file is locked by `begin`."""
 
-    def prepare(self, tables: Sequence[tuple[Table, Sequence[Row]]], now_ns: int) -> None:
+    def prepare(self, tables: Mapping[Table, Sequence[Row]], now_ns: int) -> None:
         """Nothing: SQLite has no partitions."""
 
     def close(self) -> None:
@@ -136,8 +156,6 @@ class SqliteDatabase:
             yield
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-                raise Busy(f"{self} is locked by another program") from error
             if code in _AWAY:
                 raise Away(f"{self}: {_AWAY[code]} ({error})") from error
             if code == sqlite3.SQLITE_NOTADB:

@@ -147,12 +147,17 @@ def test_an_alarm_can_be_read_while_its_sync_still_runs() -> None:
     rig = Rig()
     has_it, timed_out = threading.Event(), []
 
-    def slow(_fd: int) -> None:
+    def slow(fd: int) -> None:
         timed_out.append(not has_it.wait(20))
 
     rig.files.sync = slow  # type: ignore[method-assign]
-    rig.writer._on_new = lambda: uplink.start()
-    uplink = threading.Thread(target=lambda: seqs(rig.spool, "alarm") == [1] and has_it.set())
+
+    def publish() -> None:
+        if seqs(rig.spool, "alarm") == [1]:
+            has_it.set()
+
+    uplink = threading.Thread(target=publish)
+    rig.writer._on_new = uplink.start
     rig.writer.put([record(1, "alarm")])
     rig.turn()
     uplink.join(20)
