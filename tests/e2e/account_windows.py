@@ -84,12 +84,13 @@ def _judge_stretches(point: _Point, whole: Sequence[int], verdict: Verdict) -> N
             rows.append([t0])
     for row in rows:
         t0, t1 = row[0], row[-1] + point.length
-        total = sum(window.count + window.bad for t in row for window in point.windows[t])
+        parts = [window for t in row for window in point.windows[t]]
+        good, bad = sum(window.count for window in parts), sum(window.bad for window in parts)
         most, least = len(point.within(t0, t1)) + 2, len(point.within(t0 + 2 * EDGE_NS, t1 - 2 * EDGE_NS)) - 1
-        name = f"windows of {point.name} from {t0 / NS:.3f} to {t1 / NS:.3f}: {total} values"
-        if total < least:
-            verdict.lost.append(f"{name}, {least} were served")
-        if total > most:
+        name = f"windows of {point.name} from {t0 / NS:.3f} to {t1 / NS:.3f}: {good} values"
+        if good + bad < least:
+            verdict.lost.append(f"{name}, {bad} bad, {least} were served")
+        if good > most:
             verdict.doubled.append(f"{name}, {most} were served")
 
 

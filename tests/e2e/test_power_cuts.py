@@ -120,8 +120,9 @@ def judge(verdict: Verdict, cuts: int, in_window: int) -> None:
     assert in_window >= cuts / 4
     pauses = len(verdict.over["sample"])
     assert cuts / 3 < pauses <= cuts
-    assert sum(verdict.over["sample"]) <= COMMIT_S * pauses
-    assert sum(verdict.over["summary"]) <= (COMMIT_S + WINDOW_S) * pauses
+    # Together, and a second for a machine that woke somebody late.
+    assert sum(verdict.over["sample"]) <= COMMIT_S * pauses + 1
+    assert sum(verdict.over["summary"]) <= (COMMIT_S + WINDOW_S) * pauses + 1
 
 
 @pytest.mark.timeout(300)

@@ -121,7 +121,7 @@ def told(tmp_path_factory) -> dict[str, Told]:
         for name in LIVES:
             fleet.add(name, seed=seed, shim=Shim(folder / f"shim-{name}", library))
         fleet.each(lambda member: play(member, LIVES[member.name]))
-        fleet.finish()
+        fleet.finish(attempts=0)
         messages = [(topic.split("/"), payload) for topic, payload, _ in probe.messages]
         return {
             name: Told(LIVES[name], member, _decoded(messages, name), fleet.ledger(name).missing)
@@ -179,7 +179,9 @@ def test_windows_hold_every_value_once(one) -> None:
         windows = [row for row in one.windows if _key(row.entry) == (device.name, point.name)]
         served = one.served(device, point)
         assert all(row.t1_ns - row.t0_ns == length and row.t0_ns % length == 0 for row in windows)
-        assert abs(sum(row.count + row.bad for row in windows) - len(served)) <= 2
+        # A reply that came too late is bad, whether it was one at all or not.
+        assert sum(row.count for row in windows) <= len(served)
+        assert sum(row.count + row.bad for row in windows) >= len(served) - 2
         # A window that a step ends early holds fewer, none holds more.
         assert all(row.count <= length / point.poll_ns + 1 for row in windows)
         values = {value_of(point, sample.words) for sample in served}
