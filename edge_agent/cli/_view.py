@@ -81,7 +81,7 @@ def _bus(bus: Snapshot, width: int) -> Iterator[str]:
     counts = bus["counts"]
     yield (
         f"bus {bus['name']}  {bus['link']}  {bus['state']}  load {bus['load']:.0%} of {bus['max_load']:.0%}"
-        f"  {_bytes(counts['sent_bytes'] + counts['heard_bytes'])}  resyncs {counts['resyncs']}"
+        f"  {size(counts['sent_bytes'] + counts['heard_bytes'])}  resyncs {counts['resyncs']}"
     )
     if bus["message"]:
         yield f"  ! {bus['message']}"
@@ -116,7 +116,7 @@ def _device(device: Snapshot) -> tuple[str, ...]:
         device["name"],
         f"{device['unit_id']:>4}",
         device["state"],
-        "-" if device["since"] is None else _short_clock(device["since"]),
+        "-" if device["since"] is None else short_clock(device["since"]),
         f"{quality['requests']:>5}",
         _percent(quality["values"], quality["requests"]),
         f"{quality['exceptions']:>3}",
@@ -142,13 +142,13 @@ def _alarms(alarms: Sequence[Snapshot]) -> Iterator[str]:
     for alarm in alarms:
         if alarm["active"]:
             at = "" if alarm["value"] is None else f" at {value(alarm['value'])}"
-            yield f"ALARM {alarm['name']}{at} ({alarm['severity']}) since {_clock(alarm['since'])}"
+            yield f"ALARM {alarm['name']}{at} ({alarm['severity']}) since {clock(alarm['since'])}"
 
 
 def _spool(spool: Snapshot) -> Iterator[str]:
     where = "MEMORY ONLY" if spool["memory_only"] else "on disk"
     yield (
-        f"spool  {where}  {_bytes(spool['bytes_used'])} of {_bytes(spool['max_bytes'])}"
+        f"spool  {where}  {size(spool['bytes_used'])} of {size(spool['max_bytes'])}"
         f"  {sum(spool['unacked'].values())} records wait"
     )
     if spool["problem"]:
@@ -164,22 +164,28 @@ def _uplink(uplink: Snapshot) -> Iterator[str]:
         yield f"  ! {uplink['error']}"
     if uplink["hint"]:
         yield f"    hint: {uplink['hint']}"
+    if uplink["unconfirmed"]:
+        yield f"  {uplink['unconfirmed']} records wait for a receiver's acknowledgement"
+    if uplink["set_aside"]:
+        yield f"  ! the broker refuses {uplink['set_aside']} records; they are set aside"
+    for replay in uplink["replays"]:
+        yield f"  replay {replay['stream']} {replay['from']} to {replay['to']}: {replay['left']} left"
 
 
-def _bytes(count: int) -> str:
-    size = float(count)
+def size(count: int) -> str:
+    left = float(count)
     for unit in ("B", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}"
-        size /= 1024
-    return f"{size:.1f} GiB"
+        if left < 1024:
+            return f"{left:.0f} {unit}"
+        left /= 1024
+    return f"{left:.1f} GiB"
 
 
-def _short_clock(seconds: float) -> str:
+def short_clock(seconds: float) -> str:
     """The time of day, with the date once that is another."""
     now, then = time.localtime(), time.localtime(seconds)
     return time.strftime("%H:%M:%S" if now[:3] == then[:3] else "%m-%d %H:%M", then)
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

@@ -85,8 +85,12 @@ def run(args: argparse.Namespace) -> int:
     import sys
     from threading import Event
 
+    from edge_agent.kernels import selftest
+    from edge_agent.records import columns
+
     _check(args)
     logging.basicConfig(format="edge-agent: %(message)s", level=logging.INFO, stream=sys.stderr)
+    columns.use(selftest.tested())
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -38,10 +38,11 @@ from edge_agent.errors import KernelError
 from edge_agent.kernels import selftest
 from edge_agent.model import MonoNs, Site
 from edge_agent.process.stage import Stage
+from edge_agent.records.events import Audit
 from edge_agent.records.values import Item
 from edge_agent.records.writer import RecordWriter
 from edge_agent.spool import Limits, Spool
-from edge_agent.spool.house import SPOOL_LOST
+from edge_agent.spool.account import SPOOL_LOST
 from edge_agent.spool.writer import SpoolWriter
 from edge_agent.uplink.outbox import SpoolOutbox
 from edge_agent.uplink.sender import Sender
@@ -96,7 +97,11 @@ class Agent:
         self._pipeline = self._make_pipeline()
         self._spool_writer = self._make_spool_writer()
         self._pipeline.open(self._spool.recovery)
-        desk = Desk(site, self._buses, clock, self._counters)
+        for audit in self._spool.orders.load():
+            self._pipeline.audit(audit)
+        desk = Desk(
+            site, self._buses, clock, self._counters, store=self._spool_writer, audit=self._pipeline.audit
+        )
         self._status = StatusServer(options.socket, snapshots.take, clock, desk)
         self._workers = self._make_workers(options.tracer)
 
@@ -144,9 +149,10 @@ class Agent:
             self._site, outbox, self._clock, self._counters, alarms, snapshots.health, audit=self._audit
         )
 
-    def _audit(self, who: str, what: str, result: str, detail: str) -> None:
-        """From the uplink thread."""
-        log.info("%s: %s %s; %s", who, what, result, detail)
+    def _audit(self, audit: Audit) -> None:
+        """From the uplink thread, which is made before the pipeline."""
+        log.info("%s: %s %s %s", audit.who, audit.what, audit.result, audit.detail)
+        self._pipeline.audit(audit)
 
     def _make_pipeline(self) -> Pipeline:
         writer = RecordWriter(

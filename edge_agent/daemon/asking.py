@@ -14,6 +14,7 @@ from edge_agent.daemon.commands import (
     LONGEST_TIMEOUT_NS,
     Command,
     CommandError,
+    Purge,
     line_of,
     longest_ns,
     outcome_of,
@@ -43,6 +44,20 @@ class Told:
 def ask(status_path: Path, command: Command) -> Told:
     """Waits for the reply. NoAgent when there is none to ask, CommandError when it does not do it."""
     path = commands_path(status_path)
+    return _told(path, _exchange(path, command))
+
+
+def purge(status_path: Path, command: Purge) -> dict[str, int]:
+    """How many unsent records of each stream went; the same errors."""
+    path = commands_path(status_path)
+    try:
+        counts: dict[str, int] = _understood(_exchange(path, command))["purged"]
+        return counts
+    except (ValueError, TypeError, KeyError) as error:
+        raise stranger(path) from error
+
+
+def _exchange(path: Path, command: Command) -> bytes:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.settimeout(_TIMEOUT_S)
         try:
@@ -50,10 +65,9 @@ def ask(status_path: Path, command: Command) -> Told:
             # A full or over-long socket answers and hangs up before it has heard everything.
             with suppress(BrokenPipeError, ConnectionResetError):
                 client.sendall(line_of(command))
-            reply = _line(client)
+            return _line(client)
         except OSError as error:
             raise unreachable(path, error) from error
-    return _told(path, reply)
 
 
 def _line(client: socket.socket) -> bytes:
@@ -63,11 +77,16 @@ def _line(client: socket.socket) -> bytes:
     return reply
 
 
+def _understood(reply: bytes) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(reply)
+    if "error" in data:
+        raise CommandError(data["error"], reason=data["reason"], hint=data["hint"])
+    return data
+
+
 def _told(path: Path, reply: bytes) -> Told:
     try:
-        data: dict[str, Any] = json.loads(reply)
-        if "error" in data:
-            raise CommandError(data["error"], reason=data["reason"], hint=data["hint"])
+        data = _understood(reply)
         about = {key: data[key] for key in ("bus", "link", "unit_id", "device", "probing")}
         return Told(outcome=outcome_of(data["outcome"]), **about)
     except (ValueError, TypeError, KeyError) as error:

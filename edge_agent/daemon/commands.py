@@ -1,13 +1,13 @@
 """The language of the command socket: one JSON object a line each way. Pure.
 
-A command only reads. Whatever bytes come, `parse` returns a command that is within all limits, or raises
-CommandError with what is wrong; docs/commands.md describes both directions.
+A command reads a device, or gives up records of the spool. Whatever bytes come, `parse` returns a command
+within all limits, or raises CommandError with what is wrong; docs/commands.md describes both directions.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from edge_agent.bus.outcomes import (
 )
 from edge_agent.errors import EdgeAgentError
 from edge_agent.model import NS, Area
+from edge_agent.spool.house import MEASUREMENTS
 
 MAX_LINE = 4096
 """Bytes of a command; the longest that means anything is a tenth of it."""
@@ -77,7 +78,15 @@ class Probe:
     device: str
 
 
-Command = Read | Probe
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purge:
+    """Give up everything that is stored of these streams; `path`: of which spool."""
+
+    path: str
+    streams: tuple[str, ...]
+
+
+Command = Read | Probe | Purge
 
 
 def parse(line: bytes) -> Command:
@@ -96,8 +105,10 @@ def parse(line: bytes) -> Command:
             command: Command = _read(fields)
         case "probe":
             command = Probe(device=fields.name("device"))
+        case "purge":
+            command = Purge(path=fields.name("path"), streams=fields.names("streams", MEASUREMENTS))
         case _:
-            raise CommandError('"command" must be "read" or "probe"', reason="unknown")
+            raise CommandError('"command" must be "read", "probe" or "purge"', reason="unknown")
     fields.nothing_else()
     return command
 
@@ -106,6 +117,8 @@ def line_of(command: Command) -> bytes:
     """The inverse of `parse`, with its newline."""
     if isinstance(command, Probe):
         return _line({"command": "probe", "device": command.device})
+    if isinstance(command, Purge):
+        return _line({"command": "purge", "path": command.path, "streams": command.streams})
     where = {key: value for key in ("device", "bus", "port", "unit_id") if (value := getattr(command, key))}
     what = {"area": str(command.area), "address": command.address, "count": command.count}
     return _line({"command": "read", **where, **what})
@@ -118,6 +131,11 @@ def error_line(error: CommandError) -> bytes:
 def reply_line(outcome: Outcome, about: Mapping[str, Any]) -> bytes:
     """`about`: what was asked of whom."""
     return _line({**about, "outcome": _of_outcome(outcome)})
+
+
+def purged_line(counts: Mapping[str, int]) -> bytes:
+    """How many unsent records of each stream went."""
+    return _line({"purged": dict(counts)})
 
 
 # --- outcomes -------------------------------------------------------------------------------------
@@ -176,6 +194,13 @@ class _Fields:
         if not isinstance(value, str) or not 1 <= len(value) <= _MAX_NAME or not value.isprintable():
             raise CommandError(f'"{key}" must be a name')
         return value
+
+    def names(self, key: str, allowed: Sequence[str]) -> tuple[str, ...]:
+        self._taken.add(key)
+        value = self._data.get(key)
+        if not isinstance(value, list) or not value or any(one not in allowed for one in value):
+            raise CommandError(f'"{key}" must be a list of {", ".join(allowed)}')
+        return tuple(dict.fromkeys(value))
 
     def number(self, key: str, low: int, high: int) -> int:
         self._taken.add(key)

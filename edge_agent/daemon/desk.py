@@ -16,17 +16,19 @@ from edge_agent.config.links import line_of
 from edge_agent.counters import Counters, declare
 from edge_agent.daemon.commands import (
     PATIENCE_NS,
-    Command,
     CommandError,
     Probe,
+    Purge,
     Read,
     error_line,
     late,
     longest_ns,
     parse,
+    purged_line,
     reply_line,
 )
 from edge_agent.model import BusDef, DeviceDef, MonoNs, Site
+from edge_agent.records.events import Audit
 
 log = logging.getLogger(__name__)
 
@@ -44,20 +46,36 @@ class Askable(Protocol):
     def ask(self, asked: Asked) -> None: ...
 
 
-class Desk:
-    """`buses` are those of the site, in its order. `take` is called by one thread."""
+class Store(Protocol):
+    """The writer of the spool."""
 
-    def __init__(self, site: Site, buses: Sequence[Askable], clock: Clock, counters: Counters) -> None:
+    def purge(self, streams: Sequence[str], answer: Callable[[dict[str, int] | OSError], None]) -> None: ...
+
+
+class Desk:
+    """`buses` are those of the site, in its order. `take` is called by one thread. Without a `store` nothing
+    of the spool can be given up."""
+
+    def __init__(
+        self, site: Site, buses: Sequence[Askable], clock: Clock, counters: Counters, *,
+        store: Store | None = None, audit: Callable[[Audit], None] = lambda _audit: None,
+    ) -> None:  # fmt: skip
         self._site = site
+        self._store = store
+        self._audit = audit
         self._buses = buses
         self._clock = clock
         self._counters = counters
         self.patience_ns = longest_ns(_slowest_ns(site))
 
-    def take(self, line: bytes, reply: Reply) -> None:
+    def take(self, line: bytes, reply: Reply, who: str = "local") -> None:
         """Carry out one command, or say at once why not. Whatever a client says, the thread goes on."""
         try:
-            self._carry_out(parse(line), reply)
+            command = parse(line)
+            if isinstance(command, Purge):
+                self._purge(command, reply, who)
+            else:
+                self._read(command, reply)
         except CommandError as error:
             reply(self.failed(error))
         except Exception:
@@ -69,7 +87,23 @@ class Desk:
         self._counters.get(COMMANDS_FAILED, error.reason).add()
         return error_line(error)
 
-    def _carry_out(self, command: Command, reply: Reply) -> None:
+    def _purge(self, command: Purge, reply: Reply, who: str) -> None:
+        own = os.path.realpath(self._site.spool.path)
+        if self._store is None or command.path != own:
+            raise CommandError(f"this agent's spool is not {command.path}", reason="unknown", hint=own)
+
+        def answer(came: dict[str, int] | OSError) -> None:
+            if isinstance(came, OSError):
+                self._audit(Audit(who=who, what="spool purge", result=f"failed: {came}"))
+                reply(self.failed(CommandError(f"nothing was purged: {came}", reason="failed")))
+            else:
+                said = ", ".join(f"{stream} {count}" for stream, count in came.items())
+                self._audit(Audit(who=who, what="spool purge", result="done", detail=said))
+                reply(purged_line(came))
+
+        self._store.purge(command.streams, answer)
+
+    def _read(self, command: Read | Probe, reply: Reply) -> None:
         number, unit_id, name = self._whom(command)
         bus = self._site.buses[number]
         about = {"bus": bus.name, "link": describe_link(bus), "unit_id": unit_id, "device": name}
@@ -88,7 +122,7 @@ class Desk:
             message, _, hint = str(full).partition("\n    hint: ")
             raise CommandError(message, reason="full", hint=hint) from None
 
-    def _whom(self, command: Command) -> tuple[int, int, str]:
+    def _whom(self, command: Read | Probe) -> tuple[int, int, str]:
         """(number of the bus, unit id, name of the device or empty when none is configured)."""
         if command.device:
             for number, device in self._devices():

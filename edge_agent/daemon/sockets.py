@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import struct
+from contextlib import suppress
 from pathlib import Path
 
 from edge_agent.errors import EdgeAgentError
@@ -132,6 +134,16 @@ class Client:
         """It came to say a command."""
         self.waits = False
         """For the reply to its command."""
+
+    def who(self) -> str:
+        """Whose process it is, as the kernel says."""
+        size = struct.calcsize("3i")
+        with suppress(OSError):
+            pid, uid, _ = struct.unpack(
+                "3i", self._connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+            )
+            return f"local uid {uid}, pid {pid}"
+        return "local"
 
     def fileno(self) -> int:
         return self._connection.fileno()

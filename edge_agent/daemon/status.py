@@ -55,7 +55,7 @@ class Desk(Protocol):
     patience_ns: int
     """Within it every command is replied to."""
 
-    def take(self, line: bytes, reply: Callable[[bytes], None]) -> None:
+    def take(self, line: bytes, reply: Callable[[bytes], None], who: str) -> None:
         """`reply` is called once, from any thread."""
 
     def failed(self, error: CommandError) -> bytes:
@@ -169,7 +169,7 @@ class StatusServer:
         self._selector.unregister(client)
         client.waits = True
         client.deadline = MonoNs(self._clock.mono_ns() + self._desk.patience_ns + CLIENT_NS)
-        self._desk.take(line, lambda data: self._reply(client, data))
+        self._desk.take(line, lambda data: self._reply(client, data), client.who())
 
     def _reply(self, client: Client, data: bytes) -> None:
         """From any thread."""

@@ -93,7 +93,7 @@ def try_decimals(value: float, slot: int, work: Ints) -> None:
 
 @kernel("i64(i64, i64*)", exported=False)
 def fitting_form(slot: int, work: Ints) -> int:
-    """The form with the fewest decimals that fits every number of a slot; NO_FORM when there is none."""
+    """The form with the fewest decimals that a slot's numbers led to; NO_FORM when there is none."""
     best = NO_FORM
     for rounding in range(3):
         decimals = work[slot + FITS + rounding]

@@ -25,7 +25,7 @@ Tables: TypeAlias = "dict[str, ctypes.Array[Any]]"
 
 FILE = Path(__file__).with_name("golden.json")
 
-ELEMENTS: dict[str, Any] = {"i64": ctypes.c_int64, "f64": ctypes.c_double}
+ELEMENTS: dict[str, Any] = {"i64": ctypes.c_int64, "f64": ctypes.c_double, "u8": ctypes.c_uint8}
 
 
 def replay(functions: Mapping[str, Callable[..., Any]], golden: Json) -> str:
@@ -74,7 +74,7 @@ def unpack(packed: Json) -> ctypes.Array[Any]:
 
 def pack(table: ctypes.Array[Any]) -> Json:
     """The inverse of `unpack`; cells that are +0 are left out."""
-    kind = "f64" if table._type_ is ctypes.c_double else "i64"
+    kind = next(name for name, element in ELEMENTS.items() if table._type_ is element)
     cells = {
         str(i): pack_number(value) for i, value in enumerate(table) if pack_number(value) not in (0, _ZERO)
     }

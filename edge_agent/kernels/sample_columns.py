@@ -28,6 +28,7 @@ from edge_agent.kernels.column_layout import (
     INTEGER,
     KIND,
     KIND_AT,
+    LARGEST,
     LAST_FORM,
     NIL,
     NO_FORM,
@@ -75,9 +76,11 @@ def choose_kinds(n: int, rows: Ints, floats: Floats, work: Ints) -> None:
         if rows[ROW_KINDS * n + i] == DOUBLE:
             slot = slot_of(rows[ROW_ALIASES * n + i], work)
             form = fitting_form(slot, work) if is_plain(floats[i]) != 0 else NO_FORM
-            if form != NO_FORM:
+            number = to_decimal(floats[i], form) if form != NO_FORM else LARGEST
+            # More decimals, which a later value asked for, may not fit an earlier one.
+            if number != LARGEST:
                 rows[ROW_KINDS * n + i] = DECIMAL
-                rows[ROW_NUMBERS * n + i] = to_decimal(floats[i], form)
+                rows[ROW_NUMBERS * n + i] = number
                 continue
             rows[ROW_NUMBERS * n + i] = upper_part(floats[i])
             rows[ROW_LOWS * n + i] = lower_part(floats[i])

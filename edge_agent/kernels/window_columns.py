@@ -103,7 +103,7 @@ def foreseen_number(column: int, domain: int, work: Ints) -> int:
 def note_number(column: int, domain: int, number: int, work: Ints) -> None:
     known = ROW_RANGES + 3 * domain
     work[column_slot(WINDOW_INTEGERS + column) + LAST_NUMBERS + domain] = number
-    if column == LEAST:
+    if column == LEAST or (column == LARGEST_OF and work[known + 2] == 0):
         work[known] = number
     if column in (LEAST, LARGEST_OF):
         work[known + 1] = number

@@ -91,9 +91,12 @@ def digest(device: DeviceDef, point: PointDef) -> bytes:
     """The same in every run and release for the same definition: only what differs from a field's
     default counts, so that a release that adds a field changes no digest."""
     meaning = definition(point)
-    said = ((f.name, getattr(meaning, f.name), f.default) for f in fields(meaning))
+    said = ((name, getattr(meaning, name), default) for name, default in _FIELDS)
     told = [(name, _plain(value)) for name, value, default in said if value != default]
     return hashlib.sha256(repr((device.bus, device.unit_id, told)).encode()).digest()[:KEY_BYTES]
+
+
+_FIELDS = tuple((one.name, one.default) for one in fields(PointDef))
 
 
 def _plain(value: object) -> object:

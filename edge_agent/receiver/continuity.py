@@ -164,6 +164,11 @@ class Continuity:
             if upto:
                 yield source, epoch, name, upto
 
+    def first(self, source: Source, epoch: bytes, stream: str) -> int:
+        """Where a stream begins for this receiver: 1, or where it joined."""
+        known = self._agents[source].epochs[epoch]
+        return 1 if known.complete else known.streams[stream].seen.lowest or 1
+
     # --- for the state file -----------------------------------------------------------------------
 
     def dump(self) -> list[Any]:

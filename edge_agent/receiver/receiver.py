@@ -21,7 +21,7 @@ from edge_agent.model import NS, MonoNs
 from edge_agent.receiver import objects, state
 from edge_agent.receiver.continuity import Continuity, Source
 from edge_agent.receiver.objects import Object
-from edge_agent.records import decode, pack
+from edge_agent.records import decode
 from edge_agent.records.events import Birth, Gap, Start, Stop
 from edge_agent.records.values import EVENT
 from edge_agent.uplink import payloads
@@ -279,7 +279,8 @@ class Receiver:
         self._acks_at = now
         for source, epoch, stream, upto in self._continuity.contiguous():
             if self._acked.get((source, epoch, stream)) != upto:
-                payload = pack.pack({"epoch": epoch, "stream": stream, "upto": upto})
+                first = self._continuity.first(source, epoch, stream)
+                payload = payloads.Ack(epoch, stream, upto, first).encode()
                 topic = Topics(source.site, source.agent).ack
                 if self.link.publish(Message(topic=topic, payload=payload)) is not None:
                     self._acked[source, epoch, stream] = upto

@@ -41,7 +41,8 @@ _BODIES: dict[int, type[KnownBody]] = {
     Kind.STOP: Stop,
     Kind.AUDIT: Audit,
 }
-NEEDS_DICTIONARY = frozenset((Kind.SAMPLES, Kind.SUMMARY, Kind.SAMPLE_COLUMNS, Kind.SUMMARY_COLUMNS))
+_COLUMNS = frozenset((Kind.SAMPLE_COLUMNS, Kind.SUMMARY_COLUMNS))
+NEEDS_DICTIONARY = frozenset((Kind.SAMPLES, Kind.SUMMARY)) | _COLUMNS
 _BODY_BYTES = MAX_RECORD_BYTES - MAX_OVERHEAD
 _LEAST_ROW_BYTES = 3
 """A row of a plain body is never shorter: a time, an alias and a value, or more."""
@@ -49,19 +50,21 @@ _LEAST_ROW_BYTES = 3
 
 def encode(head: Envelope, body: KnownBody, by: Kernels | None = None) -> bytes:
     """The record's bytes, always the same for the same record; RecordError beyond 16 KiB."""
-    return envelope.encode(head, _encode_body(head.kind, body, head.t0, by or columns.plain()))
+    return envelope.encode(head, _encode_body(head.kind, body, head.t0, by or columns.default()))
 
 
 def decode(data: bytes, by: Kernels | None = None) -> tuple[Envelope, Body]:
     """(envelope, typed body); RecordError for anything that docs/record-format.md does not allow.
 
-    `by` are the kernels that read columns: those of plain Python if none are given.
+    `by` are the kernels that read columns: those of `columns.use` if none are given, else plain Python.
     """
     head, raw = envelope.decode(data)
-    if head.kind == Kind.SAMPLE_COLUMNS:
-        return head, columns.decode_samples(raw, head.t0, by or columns.plain())
-    if head.kind == Kind.SUMMARY_COLUMNS:
-        return head, columns.decode_summaries(raw, head.t0, by or columns.plain())
+    if head.kind in _COLUMNS:
+        # Only receivers come here, so the daemon need not hold it.
+        from edge_agent.records import column_reading
+
+        kind = Kind(head.kind)
+        return head, column_reading.decode(kind, raw, head.t0, by or columns.default())
     known = _BODIES.get(head.kind)
     return head, known.decode(raw, head.t0) if known else Opaque(raw)
 
@@ -95,7 +98,7 @@ def _columns(body: Samples | Summaries, t0: Stamp, by: Kernels) -> bytes | None:
 
 
 def _encode_body(kind: int, body: KnownBody, t0: Stamp, by: Kernels) -> bytes:
-    if kind not in (Kind.SAMPLE_COLUMNS, Kind.SUMMARY_COLUMNS):
+    if kind not in _COLUMNS:
         return body.encode(t0)
     found = _columns(body, t0, by) if isinstance(body, Samples | Summaries) else None
     if found is None:

@@ -111,8 +111,9 @@ class EncodedRecord:
     declares: Loss | None = None
     """For a GAP: the loss it declares, settled once this record is durable."""
     durable_first: bool = False
-    """Not sent before it is durable: it ends a window that a checkpoint still holds, and a run that finds
-    the checkpoint without this record sends the window again."""
+    """Not sent before it is durable: a summary that ends a window which a checkpoint still holds (a run that
+    finds the checkpoint without this record sends the window again), and START (a run that has none was
+    none: the next one names the run before it as the previous one)."""
 
     @property
     def urgent(self) -> bool:

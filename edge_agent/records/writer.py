@@ -72,7 +72,7 @@ class RecordWriter:
         self, site: Site, epoch: bytes, *, boot_id: str, counters: Counters, by: Kernels | None = None
     ) -> None:
         self.epoch = epoch
-        self._kernels = by or columns.plain()
+        self._kernels = by or columns.default()
         self._boot = bytes.fromhex(boot_id)
         self._made = {stream: counters.get(RECORDS_MADE, stream) for stream in STREAMS}
         self._bytes = {stream: counters.get(RECORD_BYTES, stream) for stream in STREAMS}
@@ -365,7 +365,7 @@ class RecordWriter:
             until_ns=until_ns,
             data=data,
             declares=declares,
-            durable_first=stream == SUMMARY and self._durable_first,
+            durable_first=kind is Kind.START or (stream == SUMMARY and self._durable_first),
         )
 
 

@@ -74,6 +74,21 @@ class Births:
                 self._files.unlink(self._folder / name)
         return damaged
 
+    def look(self) -> list[str]:
+        """Read what is there and change nothing; the names of what is damaged or no birth."""
+        bad = []
+        for name in self._files.list_dir(self._folder):
+            if name.endswith(".new"):
+                continue
+            entry = None
+            if self._files.node(self._folder / name) is Node.FILE:
+                entry = _decode(name, self._files.read(self._folder / name, 0, MAX_FILE_BYTES))
+            if entry:
+                self._entries[bytes.fromhex(name)] = entry
+            elif self._files.node(self._folder / name) is not Node.NOTHING:
+                bad.append(name)
+        return bad
+
     def add(self, record: EncodedRecord) -> None:
         """Take a BIRTH record; `store` makes it durable."""
         with self._lock:

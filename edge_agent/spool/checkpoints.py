@@ -54,6 +54,11 @@ class Checkpoints:
         self.damaged = best is None and any(data is None or data for data in contents)
         return best
 
+    def is_damaged(self) -> bool:
+        """Whether something is there and nothing of it can be used."""
+        self.load()
+        return self.damaged
+
     def store(self, content: bytes) -> None:
         """Durable when this returns; OSError if not, and then the one before it still counts."""
         generation, place = self._generation + 1, 1 - self._last

@@ -1,6 +1,4 @@
-"""The writer thread's housekeeping: what is given up, for space, by age or by order, and that each loss is
-noted on the disk before what it concerns is gone.
-"""
+"""The writer thread's housekeeping: what is given up, for space, by age or by order."""
 
 from __future__ import annotations
 
@@ -14,6 +12,7 @@ from edge_agent.counters import Counters, declare
 from edge_agent.model import WallNs
 from edge_agent.records.values import ALARM, EVENT, SAMPLE, SUMMARY, Loss, LossReason
 from edge_agent.spool import salvage, space
+from edge_agent.spool.account import Account
 from edge_agent.spool.births import Births
 from edge_agent.spool.files import Files
 from edge_agent.spool.lossbook import LossBook
@@ -23,7 +22,6 @@ from edge_agent.spool.state import Segment
 from edge_agent.spool.stream import StreamLog
 from edge_agent.spool.trouble import Trouble
 
-SPOOL_LOST = declare("spool_lost", "records lost in or before the spool, all declared", "stream", "reason")
 SPOOL_EVICTED = declare("spool_evicted", "segments with unsent records given up for space", "stream")
 
 MEASUREMENTS = (SAMPLE, SUMMARY, ALARM)
@@ -46,6 +44,7 @@ class Parts:
     births: Births
     book: LossBook
     pool: Pool
+    account: Account
     lock: threading.Lock
 
 
@@ -53,79 +52,41 @@ class House:
     """One per spool."""
 
     def __init__(self, parts: Parts) -> None:
-        self.hands_off = False
-        """The directory must not be touched: what is in it is not known, or another's."""
-        self.undeclared: list[Loss] = []
         self._parts = parts
         self._logs = parts.logs
         self._pool = parts.pool
+        self._account = parts.account
         self._stuck: list[Segment] = []
         """Files that are out of the log but could not be removed."""
 
     @property
     def bytes_used(self) -> int:
-        return self._used + self._pool.bytes_used
-
-    @property
-    def _used(self) -> int:
-        return self._parts.births.bytes_used + sum(log.bytes_used for log in self._logs.values())
+        logs = sum(log.bytes_used for log in self._logs.values())
+        return logs + self._pool.bytes_used + self._parts.births.bytes_used
 
     @property
     def max_bytes(self) -> int:
         return self._parts.limits.room(self._parts.births.bytes_used)
 
-    # --- losses -------------------------------------------------------------------------------------
-
-    def note(self, losses: Sequence[Loss]) -> None:
-        """Losses that have happened. Where the disk does not take them it is tried again before anything
-        else is written."""
-        if losses and not self.hands_off:
-            try:
-                self._parts.book.note(losses)
-            except OSError as error:
-                self._parts.trouble.failed("note loss", error)
-        self._count(losses)
-        self.undeclared.extend(losses)
-
-    def _intend(self, losses: Sequence[Loss], handed_back: Sequence[Loss] = ()) -> bool:
-        """Losses that are about to be caused; false if they cannot be noted, and must not happen.
-        `handed_back`: those whose declarations go with them."""
-        every = [*losses, *handed_back]
-        try:
-            if every:
-                self._parts.book.note(every)
-        except OSError as error:
-            self._parts.trouble.failed("note loss", error)
-            self._parts.book.withdraw(every)
-            return False
-        self._count(losses)
-        self.undeclared.extend(every)
-        return True
-
-    def _count(self, losses: Sequence[Loss]) -> None:
-        for loss in losses:
-            self._parts.counters.get(SPOOL_LOST, loss.stream, loss.reason).add(loss.count)
-
     # --- space ------------------------------------------------------------------------------------
 
     def make_room(self, incoming: Mapping[str, int]) -> None:
-        """Give up segments until these bytes fit the spool's limit. New files are taken from the pool
-        first, so it counts only where it is more than that."""
-        if self.hands_off:
-            return
-        growth = sum(self._logs[stream].growth(count) for stream, count in incoming.items())
-        while self._used + growth > self.max_bytes and self._give_up():
-            pass
-        while self.bytes_used > self.max_bytes and self._pool.drop():
+        """Give up files until these bytes fit the spool's limit. A segment that is given up leaves a free
+        file, and with it the next segment of a stream needs no more room."""
+
+        def growth() -> int:
+            return sum(self._logs[stream].growth(count) for stream, count in incoming.items())
+
+        while self.bytes_used + growth() > self.max_bytes and self.evict():
             pass
 
     def evict(self, *, active_too: bool = True) -> bool:
         """Give up one file, a free one first; false if there is none to give."""
-        return not self.hands_off and (self._pool.drop() or self._give_up(active_too=active_too))
+        return not self._account.hands_off and (self._pool.drop() or self._give_up(active_too=active_too))
 
     def keep_house(self) -> None:
         """Acknowledged segments, limits, births."""
-        if self.hands_off:
+        if self._account.hands_off:
             return
         self._reap()
         self.make_room({})
@@ -140,22 +101,13 @@ class House:
     def _reap(self) -> None:
         """Remove what can never be read again, and of what is only kept the oldest beyond `keep`."""
         for log in self._logs.values():
-            while self._under_lock(log.is_spent):
+            while self._account.decide(log.is_spent):
                 self._discard(log)
         with self._parts.lock:
             beyond = space.kept_bytes(self._logs) - self._parts.limits.keep_bytes
-        while beyond > 0:
-            with self._parts.lock:
-                stream = space.oldest_kept(self._logs)
-            if stream is None:
-                return
+        while beyond > 0 and (stream := self._account.decide(lambda: space.oldest_kept(self._logs))):
             beyond -= self._logs[stream].segments[0].size
             self._discard(self._logs[stream])
-
-    def _under_lock(self, question: object) -> bool:
-        assert callable(question)
-        with self._parts.lock:
-            return bool(question())
 
     def _keep_free(self) -> None:
         with contextlib.suppress(OSError):
@@ -167,8 +119,7 @@ class House:
 
     def _give_up(self, *, active_too: bool = True) -> bool:
         """One segment; false if there is none, or its loss could not be declared."""
-        with self._parts.lock:
-            victim = space.choose(self._logs, active_too=active_too)
+        victim = self._account.decide(lambda: space.choose(self._logs, active_too=active_too))
         if victim is None:
             return False
         log = self._logs[victim.stream]
@@ -184,13 +135,14 @@ class House:
     def _declare_oldest(self, log: StreamLog) -> bool:
         segment = log.segments[0]
         found = salvage.look_at(self._parts.files, segment)
-        with self._parts.lock:
-            going = log.acks.missing(*log.removable())
+        going = self._account.decide(lambda: log.acks.missing(*log.removable()))
+        if going is None:
+            return False
         lost = space.losses(segment.identity, going, LossReason.EVICTED, found)
         if log.stream != EVENT:
-            return self._intend(lost)
+            return self._account.intend(lost)
         try:
-            return self._intend(lost, salvage.handed_back(self._parts.files, segment, found, going))
+            return self._account.intend(lost, salvage.handed_back(self._parts.files, segment, found, going))
         except OSError as error:
             # What it declares would go unsaid. Another time it may be read.
             self._parts.trouble.failed("read", error)
@@ -233,7 +185,7 @@ class House:
 
     def expire(self, now: WallNs) -> None:
         """Give up what is older than `max_age`. `now` must be synchronised."""
-        if self._parts.limits.max_age_ns and not self.hands_off:
+        if self._parts.limits.max_age_ns and not self._account.hands_off:
             for stream in MEASUREMENTS:
                 log, limit = self._logs[stream], WallNs(now - self._parts.limits.max_age_ns)
                 with contextlib.suppress(OSError):
@@ -255,7 +207,7 @@ class House:
         end = min(last, segment.identity.base + old.last_seq)
         with self._parts.lock:
             going = log.acks.missing(first, end)
-        if not self._intend(space.losses(segment.identity, going, LossReason.EXPIRED, old)):
+        if not self._account.intend(space.losses(segment.identity, going, LossReason.EXPIRED, old)):
             return False
         with self._parts.lock:
             log.lose(first, end)
@@ -275,11 +227,14 @@ class House:
                      LossReason.PURGED, space.wall(made), now)
                 for s in going
             ]  # fmt: skip
-            if self.hands_off or not self._intend(lost):
+            if self._account.hands_off or not self._account.intend(lost):
                 raise OSError("the loss cannot be noted on the disk")
             with self._parts.lock:
                 for stretch in log.stretches():
                     log.lose(stretch.first, stretch.last)
             counts[stream] = sum(loss.count for loss in lost)
         self._reap()
+        # Who purges wants the space.
+        while self._pool.drop():
+            pass
         return counts

@@ -34,6 +34,7 @@ class Keeper:
         """Nothing goes to the disk: the spool lives in memory."""
         self._parts = parts
         self._house = house
+        self._account = parts.account
         self._files = parts.files
         self._logs = parts.logs
         self._trouble = parts.trouble
@@ -68,12 +69,12 @@ class Keeper:
 
     def stay_in_memory(self) -> None:
         """For the whole run, touching nothing: the disk is there, but what is on it could not be read."""
-        self.down = self._house.hands_off = True
+        self.down = self._account.hands_off = True
         self._parts.pool.forget()
 
     def retry(self, now: MonoNs) -> None:
         """Try a disk that failed again, every `RETRY_NS`."""
-        if not self.down or self._house.hands_off:
+        if not self.down or self._account.hands_off:
             return
         if self._retry_at is None:
             self._retry_at = MonoNs(now + RETRY_NS)
@@ -115,12 +116,12 @@ class Keeper:
                 log.abandon()
         if not self.down:
             self.prepare()
-        self._house.note(lost)
+        self._account.note(lost)
 
     def save_cursors(self, cursors: bytes, *, sync: bool) -> None:
         """Store what is acknowledged or lost, behind the losses themselves: a cursor must never pass
         over what nobody will declare."""
-        if self._house.hands_off:
+        if self._account.hands_off:
             return
         try:
             self._parts.book.save()
@@ -131,14 +132,17 @@ class Keeper:
             self._trouble.failed("cursors", error)
 
     def bound_memory(self) -> None:
-        """Without a disk, the oldest of the lowest class goes."""
+        """What is not durable yet is made so; without a disk, the oldest of the lowest class goes."""
+        if self.held_bytes > self._parts.limits.memory_bytes:
+            for stream in _ORDER:
+                self.sync(stream)
         lost: list[Loss] = []
         for stream in STREAMS:
             log = self._logs[stream]
             while self.held_bytes > self._parts.limits.memory_bytes and log.held:
                 for loss in log.drop_held():
                     append_joined(lost, loss)
-        self._house.note(lost)
+        self._account.note(lost)
 
     def _in_order(self) -> Iterable[StreamLog]:
         return (self._logs[stream] for stream in _ORDER)

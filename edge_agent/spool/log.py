@@ -9,15 +9,16 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from edge_agent.counters import Counters, declare
 from edge_agent.model import MonoNs, WallNs
-from edge_agent.records.values import STREAMS, EncodedRecord, Item, Kind, Loss, Mark, Recovery
+from edge_agent.records.values import AUDIT, STREAMS, EncodedRecord, Item, Kind, Loss, Mark, Recovery
 from edge_agent.spool import hints, recovery, space
 from edge_agent.spool import segment as seg
+from edge_agent.spool.account import Account
+from edge_agent.spool.active import Disk
 from edge_agent.spool.births import Birth, Births
 from edge_agent.spool.checkpoints import Checkpoints
 from edge_agent.spool.files import Files, OsFiles
@@ -25,39 +26,23 @@ from edge_agent.spool.guard import Guard
 from edge_agent.spool.house import MEASUREMENTS, House, Parts
 from edge_agent.spool.keeper import Keeper
 from edge_agent.spool.lossbook import LossBook
+from edge_agent.spool.orders import Orders
 from edge_agent.spool.pool import Pool
 from edge_agent.spool.reading import Reader
 from edge_agent.spool.recovery import Found
 from edge_agent.spool.slots import SlotFile
 from edge_agent.spool.space import Limits
 from edge_agent.spool.state import Ask, StoredRecord, Stretch
-from edge_agent.spool.stream import Disk, StreamLog
+from edge_agent.spool.stats import Stats
+from edge_agent.spool.stream import StreamLog
 from edge_agent.spool.trouble import Trouble
 
 SPOOL_QUARANTINED = declare("spool_quarantined", "files set aside because they could not be understood")
 SPOOL_TORN = declare("spool_torn_bytes", "bytes of unfinished frames found at the end of a stream")
 
-_CURSOR_BYTES = 16 << 10
+CURSOR_BYTES = 16 << 10
 _OPEN_ATTEMPTS = 3
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stats:
-    """For the status socket."""
-
-    bytes_used: int
-    max_bytes: int
-    kept_bytes: int
-    """Of them segments that are acknowledged and only kept, for who asks again."""
-    free_bytes: int
-    """Of them files without content, to be used again."""
-    memory_only: bool
-    """The disk is unusable and records live in memory: said aloud, because a restart loses them."""
-    problem: str
-    """The disk operation that failed first; empty after a commit interval in which none did."""
-    unacked: dict[str, int]
-    """Records per stream that are neither acknowledged nor lost."""
 
 
 class Spool:
@@ -69,6 +54,7 @@ class Spool:
         """Open for a run with a fresh random `epoch` of 8 bytes. SpoolError only if another process
         uses it or the path is no directory; a disk that cannot be written means a spool in memory."""
         self.epoch = epoch
+        self.path = path
         self._path = path
         self._files = files or OsFiles()
         self._lock = threading.Lock()
@@ -77,23 +63,24 @@ class Spool:
         self._pool = Pool(self._files, path / "free", space.segment_bytes(limits.max_bytes))
         self._births = Births(self._files, path / "births", path / "quarantine")
         self._book = LossBook(self._files, path / "losses")
-        self._cursors = SlotFile(self._files, path / "cursors", _CURSOR_BYTES)
+        self._cursors = SlotFile(self._files, path / "cursors", CURSOR_BYTES)
+        self.orders = Orders(self._files, path / "orders")
         self._trouble = Trouble(counters)
+        self._reader = Reader(self._logs, self._files, self._lock, self._trouble.failed)
+        self._account = Account(self._book, self._reader, self._lock, counters, self._trouble)
         parts = Parts(
             path, self._files, limits, counters, self._trouble,
-            self._logs, self._births, self._book, self._pool, self._lock,
+            self._logs, self._births, self._book, self._pool, self._account, self._lock,
         )  # fmt: skip
         self._house = House(parts)
         self._keeper = Keeper(parts, self._house, self._cursors)
-        self._reader = Reader(self._logs, self._files, self._lock, self._trouble.failed)
         counters.get(SPOOL_QUARANTINED).add(recovery.clear_way(self._files, path, path / "quarantine"))
         self._guard = Guard(path, self._files, self._keeper, self._logs, self._trouble)
-        self._house.undeclared += self._insist(self._book.load, [])
+        self._account.undeclared += self._insist(self._book.load, [])
         if not self._keeper.down and self._keeper.prepare():
             with contextlib.suppress(OSError):
                 self._pool.clear()
         self.recovery: Recovery = self._recover(counters)
-        self._sync_found()
         self._checkpoints = Checkpoints(self._files, path)
         self.windows = self._checkpoints.load()
         """The checkpoint of the run before this one; None where there is no whole one."""
@@ -122,16 +109,22 @@ class Spool:
                     self._mark(item)
         self._keeper.bound_memory()
 
-    def commit(self, now: MonoNs, streams: Sequence[str] | None = None) -> None:
+    def commit(
+        self, now: MonoNs, streams: Sequence[str] | None = None, between: Callable[[], None] = lambda: None
+    ) -> None:
         """Make what was appended durable. Without `streams` (once per commit interval) also keep house:
-        limits, acknowledged segments, cursors, a disk that may have come back, files removed by others."""
+        limits, acknowledged segments, cursors, a disk that may have come back, files removed by others.
+        `between` is called after each stream and may append: a slow disk takes seconds for all of them."""
         if streams is None:
             self._guard.look()
             self._keeper.retry(now)
         for stream in ("event", *(s for s in reversed(STREAMS) if s != "event")):
             if streams is None or stream in streams:
                 self._keeper.sync(stream)
+                between()
         if streams is None:
+            if self.last_seq(AUDIT) and not self._logs[AUDIT].held:
+                self.orders.settle()
             self._house.keep_house()
             self._save_cursors(sync=False)
             self._trouble.interval_over(in_use=not self._keeper.down)
@@ -139,16 +132,15 @@ class Spool:
     def take_losses(self) -> list[Loss]:
         """Losses since the last call (after opening: those an earlier run left undeclared). Each is to
         be declared by a GAP record, see `RecordWriter.gaps`."""
-        with self._lock:
-            losses = self._reader.take_losses()
-        self._house.note(losses)
-        taken = list(self._house.undeclared)
-        self._house.undeclared.clear()
-        return taken
+        return self._account.take()
 
     def note_losses(self, losses: Sequence[Loss]) -> None:
         """Losses that happened before the spool (a full queue): kept until they are declared."""
-        self._house.note(losses)
+        self._account.note(losses)
+
+    def is_dirty(self, stream: str) -> bool:
+        """Whether something of a stream waits to be durable."""
+        return bool(self._logs[stream].held)
 
     @property
     def held_bytes(self) -> int:
@@ -188,6 +180,7 @@ class Spool:
                 log.close()
         self._book.close()
         self._cursors.close()
+        self.orders.close()
         self._guard.release()
 
     # --- uplink thread ----------------------------------------------------------------------------
@@ -234,6 +227,10 @@ class Spool:
         """These will not be asked for again; unknown or acknowledged ones are no error."""
         log = self._logs[stream]
         with self._lock:
+            if isinstance(positions, range):
+                # A receiver's acknowledgement may cover a million.
+                log.acks.add(max(1, positions.start), min(positions.stop, log.tail) - 1)
+                return
             for position in positions:
                 if 0 < position < log.tail:
                     log.acks.add(position, position)
@@ -282,7 +279,7 @@ class Spool:
         with self._lock:
             losses = self._reader.take_losses()
             cursors = hints.encode(self._logs.values())
-        self._house.note(losses)
+        self._account.note(losses)
         self._keeper.save_cursors(cursors, sync=sync)
 
     # --- inside -----------------------------------------------------------------------------------
@@ -314,22 +311,6 @@ class Spool:
         except OSError as error:
             self._trouble.failed("open", error)
         return recovery.recover(found)
-
-    def _sync_found(self) -> None:
-        """Make durable what a killed run had only handed to the system: this run's START calls it stored,
-        and a power cut must not take it after that."""
-        for log in self._logs.values():
-            if self._keeper.down or not log.segments or log.segments[-1].gone:
-                continue
-            try:
-                fd = self._files.open_slots(log.segments[-1].path)
-                try:
-                    self._files.sync(fd)
-                finally:
-                    self._files.close(fd)
-                self._files.sync_dir(log.folder)
-            except OSError as error:
-                self._trouble.failed("sync", error)
 
     def _find(self, stream: str) -> Found:
         folder, quarantine = self._path / stream, self._path / "quarantine"

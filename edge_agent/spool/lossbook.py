@@ -21,7 +21,6 @@ from edge_agent.records.values import Loss
 from edge_agent.spool.files import Files
 from edge_agent.spool.slots import SlotFile
 
-_SLOT_BYTES = 8192
 MAX_ENTRIES = 96
 """So many fit a slot whatever their numbers are."""
 
@@ -29,8 +28,10 @@ MAX_ENTRIES = 96
 class LossBook:
     """One thread."""
 
+    SLOT_BYTES = 8192
+
     def __init__(self, files: Files, path: Path) -> None:
-        self._slots = SlotFile(files, path, _SLOT_BYTES)
+        self._slots = SlotFile(files, path, self.SLOT_BYTES)
         self._losses: list[Loss] = []
         self._unsaved = False
 

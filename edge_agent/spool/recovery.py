@@ -34,6 +34,10 @@ class Found:
     segments: list[Segment] = field(default_factory=list)
     """Oldest first."""
     newest: Scan = field(default_factory=Scan)
+    epoch: bytes = b""
+    """The last run that a whole record is stored of; empty where there is none."""
+    facts: Scan = field(default_factory=Scan)
+    """What there is of that run's newest segment."""
     quarantined: int = 0
 
     @property
@@ -50,7 +54,10 @@ def find_stream(files: Files, folder: Path, stream: str, quarantine: Path) -> Fo
     by_position: dict[int, Segment] = {}
     for name in files.list_dir(folder):
         path = folder / name
-        segment = _look(files, path, stream)
+        segment = look(files, path, stream)
+        if segment is not None and segment.gone:
+            with contextlib.suppress(OSError):
+                files.empty(path)
         if segment is None:
             found.quarantined += set_aside(files, path, quarantine)
             continue
@@ -60,13 +67,23 @@ def find_stream(files: Files, folder: Path, stream: str, quarantine: Path) -> Fo
             found.quarantined += set_aside(files, drop.path, quarantine)
         by_position[first] = segment
     found.segments = [by_position[first] for first in sorted(by_position)]
-    if found.segments:
-        newest = found.segments[-1]
-        data = read_salvaging(files, newest.path, newest.size)
-        header = seg.decode_header(data)
-        found.newest = newest.index = seg.scan(data, newest.identity)
-        found.newest.until_ns = found.newest.until_ns or (header.until_ns if header else 0)
+    for segment in reversed(found.segments):
+        scan = _scanned(files, segment)
+        if segment is found.segments[-1]:
+            found.newest = segment.index = scan
+        # A run that ended before its first record was durable is none: the one before it is the last.
+        if scan.seqs or segment.gone or segment.identity.first_seq > 1:
+            found.epoch, found.facts = segment.identity.epoch, scan
+            break
     return found
+
+
+def _scanned(files: Files, segment: Segment) -> Scan:
+    data = read_salvaging(files, segment.path, segment.size)
+    header = seg.decode_header(data)
+    scan = seg.scan(data, segment.identity)
+    scan.until_ns = scan.until_ns or (header.until_ns if header else 0)
+    return scan
 
 
 def make_durable(files: Files, streams: Mapping[str, Found]) -> None:
@@ -88,16 +105,11 @@ def recover(streams: dict[str, Found]) -> Recovery:
     epoch = b""
     # START is durable before anything else of its epoch, so `event` knows best.
     for stream in (EVENT, ALARM, AUDIT, SUMMARY, SAMPLE):
-        if streams[stream].segments:
-            epoch = streams[stream].segments[-1].identity.epoch
+        if epoch := streams[stream].epoch:
             break
     if not epoch:
         return Recovery()
-    of_epoch = {
-        stream: found.newest
-        for stream, found in streams.items()
-        if found.segments and found.segments[-1].identity.epoch == epoch
-    }
+    of_epoch = {stream: found.facts for stream, found in streams.items() if found.epoch == epoch}
     certain = {stream: WallNs(scan.until_ns) for stream, scan in of_epoch.items() if scan.until_ns}
     last = of_epoch[EVENT].last if EVENT in of_epoch else None
     return Recovery(
@@ -149,8 +161,9 @@ def set_aside(files: Files, path: Path, quarantine: Path) -> int:
 def clear_way(files: Files, root: Path, quarantine: Path) -> int:
     """Set aside what stands where a file or folder of the spool belongs and is none; how many. Nothing
     of a spool in use is ever that, so this needs no lock."""
-    wanted = {**dict.fromkeys((*STREAMS, "births", "free"), Node.FOLDER),
-              **dict.fromkeys(("lock", "cursors", "losses", *checkpoints.NAMES), Node.FILE)}  # fmt: skip
+    folders, files_of_ours = (*STREAMS, "births", "free"), ("lock", "cursors", "losses", "orders")
+    wanted = dict.fromkeys(folders, Node.FOLDER)
+    wanted |= dict.fromkeys((*files_of_ours, *checkpoints.NAMES), Node.FILE)
     moved = 0
     for name, node in wanted.items():
         with contextlib.suppress(OSError):
@@ -159,14 +172,12 @@ def clear_way(files: Files, root: Path, quarantine: Path) -> int:
     return moved
 
 
-def _look(files: Files, path: Path, stream: str) -> Segment | None:
-    """The segment a file is, by its header or else by its name; None if it is none."""
+def look(files: Files, path: Path, stream: str) -> Segment | None:
+    """The segment a file is, by its header or else by its name; None if it is none. Changes nothing."""
     if files.node(path) is not Node.FILE or (size := files.size(path)) > MAX_FILE_BYTES:
         return None
     named = seg.parse_name(stream, path.name)
     if path.suffix == ".gone" and named:
-        with contextlib.suppress(OSError):
-            files.empty(path)
         return Segment(named, path, b"", 0, gone=True)
     try:
         data = files.read(path, 0, HEADER_BYTES)

@@ -6,8 +6,6 @@ look at changes under the lock the spool hands in; files are written, synced and
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -17,25 +15,12 @@ from edge_agent.model import WallNs
 from edge_agent.records.values import EncodedRecord, Kind, Loss, LossReason, Mark
 from edge_agent.spool import segment as seg
 from edge_agent.spool.ackset import Range
-from edge_agent.spool.files import Files, Node
+from edge_agent.spool.active import ActiveFile, Disk
+from edge_agent.spool.files import Node
 from edge_agent.spool.lossbook import append_joined
-from edge_agent.spool.pool import Pool
 from edge_agent.spool.segment import FRAME_BYTES, Frame, Header, Identity, Scan
 from edge_agent.spool.space import losses
 from edge_agent.spool.state import Segment, StreamState
-
-LEAST_FILE_BYTES = 8 << 10
-_PAGE = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Disk:
-    """Where a stream's files are, and what they are made of and guarded by."""
-
-    folder: Path
-    files: Files
-    lock: threading.Lock
-    pool: Pool
 
 
 @dataclass(slots=True)
@@ -48,11 +33,7 @@ class _Batch:
 
 
 class StreamLog(StreamState):
-    """`hold` takes a record and never fails; `write` and `sync` bring what is held to the disk.
-
-    A file that is new grows by zeros, each time to twice its size: so its commits seldom change metadata,
-    and a run that stores little leaves little. One out of the pool has its size already.
-    """
+    """`hold` takes a record and never fails; `write` and `sync` bring what is held to the disk."""
 
     def __init__(self, stream: str, disk: Disk, epoch: bytes, segments: list[Segment], tail: int) -> None:
         super().__init__(stream, epoch, segments, tail)
@@ -64,13 +45,7 @@ class StreamLog(StreamState):
         """Losses whose GAP record has become durable; the spool takes them out."""
         self._files = disk.files
         self._lock = disk.lock
-        self._pool = disk.pool
-        self._segment_bytes = disk.pool.segment_bytes
-        self._at = 0
-        """Where the next frame goes in the active file."""
-        self._fd: int | None = None
-        self._unnamed = False
-        """The active file's name may not be durable yet."""
+        self._file = ActiveFile(disk)
         self._written = 0
         """How many of `held`, from the left, stand in the active file."""
         # Last seq of this epoch accounted for in files, last `until`; and both durably so.
@@ -98,7 +73,7 @@ class StreamLog(StreamState):
         """Hand everything held to the system: a killed process loses none of it."""
         while self.unwritten:
             first = self.held[self._written]
-            active = self._room_for(_reference(first), self._size_of(first), first.t0_ns)
+            active = self._room_for(_reference(first), _size_of(first), first.t0_ns)
             batch = self._batch(active)
             self._put(batch.frames)
             self.dirty = True
@@ -107,35 +82,33 @@ class StreamLog(StreamState):
                 assert active.index is not None
                 active.index.seqs.extend(batch.seqs)
                 active.index.offsets.extend(batch.offsets)
-                active.index.end = self._at
+                active.index.end = self._file.at
                 active.index.t0_ns = active.index.t0_ns or first.t0_ns
                 active.index.t1_ns = max(last.t0_ns, last.until_ns)
             self._written += len(batch.seqs)
 
     def growth(self, incoming: int) -> int:
-        """How much more the files may take when this much is written, if the pool gives nothing."""
-        if self._fd is not None and self._at + incoming <= self.segments[-1].size:
-            return 0
-        return max(2 * incoming, LEAST_FILE_BYTES)
+        """How much more the files may take when this much is written."""
+        return self._file.growth(self.segments[-1].size if self._file.is_open else 0, incoming)
 
     def _batch(self, active: Segment) -> _Batch:
         """What is held and fits the active file."""
-        batch, at = _Batch(), self._at
+        batch, size = _Batch(), 0
         for record in islice(self.held, self._written, None):
-            fits = at + self._size_of(record) <= self._capacity(active)
-            if batch.seqs and not (fits and _fits(active, _reference(record))):
+            fits = self._file.has_room(size + _size_of(record)) and _fits(active, _reference(record))
+            if batch.seqs and not fits:
                 break
             data = self._frames(active, record)
-            at += len(data)
+            size += len(data)
             batch.frames.append(data)
             batch.seqs.append(record.seq)
-            batch.offsets.append(at - FRAME_BYTES - len(record.data))
+            batch.offsets.append(self._file.at + size - FRAME_BYTES - len(record.data))
         return batch
 
     def mark(self, mark: Mark) -> None:
         """Note that a quiet stream is observed up to here. Goes to the system, but is not synced for
         its own sake: after a power cut an older time is true as well."""
-        if self._fd is None or self.unwritten:
+        if not self._file.is_open or self.unwritten:
             return
         active = self._room_for(self.segments[-1].dict_hash or b"", FRAME_BYTES, mark.until_ns)
         self._put([seg.encode_mark(self._seq, mark.until_ns, active.identity.salt)])
@@ -143,12 +116,9 @@ class StreamLog(StreamState):
 
     def sync(self) -> None:
         """Make what was written durable."""
-        if self._fd is None:
+        if not self._file.is_open:
             return
-        self._files.sync(self._fd)
-        if self._unnamed:
-            self._files.sync_dir(self.folder)
-            self._unnamed = False
+        self._file.sync()
         self.dirty = False
         self._synced_seq, self._synced_until = self._seq, self._until
         durable = self._release(self._written)
@@ -158,25 +128,20 @@ class StreamLog(StreamState):
         """After an error the active file is not touched again: what is not durable will be written to
         a new one. (After a failed fdatasync the kernel may drop the dirty pages and report success the
         next time.)"""
-        fd, self._fd = self._fd, None
-        if fd is not None:
-            with contextlib.suppress(OSError):
-                self._files.close(fd)
+        if self._file.abandon():
             with self._lock:
                 self.segments[-1].index = None
                 self.segments[-1].sound = False
         self._written = 0
         self._seq, self._until = self._synced_seq, self._synced_until
-        self.dirty = self._unnamed = False
+        self.dirty = False
 
     def close(self) -> None:
-        fd, self._fd = self._fd, None
-        if fd is not None:
-            self._files.close(fd)
+        self._file.close()
 
     def in_place(self) -> bool:
         """Whether the active file, if there is one, is still what stands under its name."""
-        return self._fd is None or self._files.is_at(self._fd, self.segments[-1].path)
+        return not self._file.is_open or self._file.is_at(self.segments[-1].path)
 
     def give_up_vanished(self) -> list[Loss]:
         """Take out every segment whose file is gone without us; what only they held is lost. Records
@@ -184,7 +149,7 @@ class StreamLog(StreamState):
         known = [segment.index or Scan() for segment in self.segments]
         there = [self._files.node(segment.path) is Node.FILE for segment in self.segments]
         # In this order: a file may go between the two looks, and its descriptor must not outlive it here.
-        if self._fd is not None and not (there[-1] and self.in_place()):
+        if self._file.is_open and not (there[-1] and self.in_place()):
             self.abandon()
         found: list[Loss] = []
         with self._lock:
@@ -215,9 +180,8 @@ class StreamLog(StreamState):
             self._release(len(self.held))
             self._seq = self._synced_seq = self.tail - 1 - self.base
             self._synced_until = self._until
-            self.dirty = self._unnamed = False
-            with contextlib.suppress(OSError):
-                self.close()
+            self.dirty = False
+            self._file.abandon()
         with self._lock:
             self.acks.add(first, last)
             removed = self.segments.pop(0)
@@ -246,7 +210,7 @@ class StreamLog(StreamState):
         return [loss_of(record, LossReason.MEMORY), *filter(None, (record.declares,))] if lost else []
 
     def _is_active(self, place: int) -> bool:
-        return self._fd is not None and place == len(self.segments) - 1
+        return self._file.is_open and place == len(self.segments) - 1
 
     def _release(self, count: int) -> list[EncodedRecord]:
         """Let go of the oldest `count` held records."""
@@ -255,14 +219,6 @@ class StreamLog(StreamState):
             self._written = max(0, self._written - count)
             self.held_bytes -= sum(len(record.data) + FRAME_BYTES for record in released)
         return released
-
-    def _size_of(self, record: EncodedRecord) -> int:
-        """At most, with a hole before it."""
-        return 2 * FRAME_BYTES + 8 + len(record.data)
-
-    def _capacity(self, active: Segment) -> int:
-        """A file that is shorter than others does not grow while the pool has one that need not."""
-        return active.size if self._pool else max(active.size, self._segment_bytes)
 
     def _frames(self, active: Segment, record: EncodedRecord) -> bytes:
         """The record's frame, behind a hole where seqs before it will never come."""
@@ -275,8 +231,8 @@ class StreamLog(StreamState):
 
     def _room_for(self, dict_hash: bytes, size: int, now_ns: WallNs) -> Segment:
         """The active segment, or a new one if it is full or refers to another dictionary."""
-        active = self.segments[-1] if self._fd is not None else None
-        if active and self._at + size <= self._capacity(active) and _fits(active, dict_hash):
+        active = self.segments[-1] if self._file.is_open else None
+        if active and self._file.has_room(size) and _fits(active, dict_hash):
             return active
         if active:
             self.sync()
@@ -292,11 +248,7 @@ class StreamLog(StreamState):
             # An abandoned file of which nothing was durable: its records are about to be written again.
             with self._lock:
                 self.bytes_used -= self.segments.pop().size
-        self._files.unlink(path)
-        fd = self._pool.take(path)
-        size = 0 if fd is None else self._segment_bytes
-        self._fd = self._files.create(path) if fd is None else fd
-        self._unnamed, self._at = True, 0
+        size = self._file.begin(path)
         active = Segment(identity, path, dict_hash, size, index=Scan(), made_ns=now_ns)
         with self._lock:
             self.segments.append(active)
@@ -305,17 +257,17 @@ class StreamLog(StreamState):
         return active
 
     def _put(self, frames: Sequence[bytes]) -> None:
-        assert self._fd is not None
-        active, data, at = self.segments[-1], b"".join(frames), self._at
-        if at + len(data) > active.size:
-            size = min(max(2 * active.size, LEAST_FILE_BYTES), self._segment_bytes)
-            size = max(size, -(-(at + len(data)) // _PAGE) * _PAGE)
-            data = data.ljust(size - at, b"\0")
-            # Before it has them: an error may leave it any part of that.
-            self.bytes_used += size - active.size
-            active.size = size
-        self._files.write_at(self._fd, data, at)
-        self._at += sum(map(len, frames))
+        active = self.segments[-1]
+        before = active.size
+        active.size = self._file.size_with(before, sum(map(len, frames)))
+        # Before it has the bytes: an error may leave it any part of them.
+        self.bytes_used += active.size - before
+        self._file.put(frames, before, active.size)
+
+
+def _size_of(record: EncodedRecord) -> int:
+    """In a file at most, with a hole before it."""
+    return 2 * FRAME_BYTES + 8 + len(record.data)
 
 
 def _fits(active: Segment, dict_hash: bytes) -> bool:

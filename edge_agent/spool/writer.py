@@ -2,7 +2,11 @@
 
 `put` never blocks: the process thread keeps its time whatever the disk does. Alarms, and what opens or
 closes an epoch, are synced at once, everything else once per commit interval or 1 MiB, whichever comes
-first; the uplink is woken before the sync, so an alarm is published while its fdatasync runs.
+first; the uplink is woken before the sync, so an alarm is published while its fdatasync runs. One that
+comes while others are synced waits for one fdatasync at most, not for the whole round.
+
+The interval keeps step with the flushes that bring the samples: a commit that comes just before one would
+leave its records undurable for a whole interval, and a power cut would take two.
 
 Overflow rule: beyond `max_queue_bytes` the oldest queued sample gives way, then the oldest summary;
 events and alarms never do (they are few, and some declare losses). What gives way is a declared loss.
@@ -19,7 +23,7 @@ from edge_agent.clock import Clock
 from edge_agent.counters import Counters, declare
 from edge_agent.heartbeat import Heartbeat
 from edge_agent.model import NS, MonoNs
-from edge_agent.records.values import SAMPLE, SUMMARY, EncodedRecord, Item, Loss, LossReason
+from edge_agent.records.values import ALARM, SAMPLE, SUMMARY, EncodedRecord, Item, Loss, LossReason
 from edge_agent.spool.log import Spool
 from edge_agent.spool.lossbook import join
 from edge_agent.spool.stream import loss_of
@@ -68,6 +72,8 @@ class SpoolWriter:
         self._ready = threading.Condition()
         self._orders: deque[Order] = deque()
         self._commit_at = self._expire_at = clock.mono_ns()
+        self._in_step_at = MonoNs(self._commit_at - commit_ns)
+        """The last commit that a flush of the samples caused."""
 
     @property
     def queued_bytes(self) -> int:
@@ -112,23 +118,27 @@ class SpoolWriter:
             self.heartbeat.turn()
             self._wait(stop)
             self.turn(self._clock.mono_ns())
-        self._commit_at = self._clock.mono_ns()
-        self.turn(self._commit_at)
+        self.commit_next()
+        self.turn(self._clock.mono_ns())
+
+    def commit_next(self) -> None:
+        """Whatever waits or not: the next turn ends the interval."""
+        self._commit_at = MonoNs(self._clock.mono_ns() - self._commit_ns)
 
     def turn(self, now: MonoNs) -> None:
         """One round: append what is queued, wake the uplink, sync what is due, pass losses on."""
-        items, losses, windows = self._take(now >= self._commit_at)
+        items, losses, windows, due = self._take(now)
         self._spool.note_losses(losses)
         if items:
             self._spool.append(items)
             self._on_new()
         self._carry_out()
-        if now >= self._commit_at or self._spool.held_bytes >= _COMMIT_BYTES:
+        if due or self._spool.held_bytes >= _COMMIT_BYTES:
             self._commit_at = MonoNs(now + self._commit_ns)
+            if _measures(items):
+                self._in_step_at = now
             with self.heartbeat.call("fdatasync", SYNC_BOUND_NS):
-                self._spool.commit(now)
-                if windows is not None:
-                    self._spool.keep_windows(windows)
+                self._commit(now, windows)
         elif urgent := {item.stream for item in items if isinstance(item, EncodedRecord) and item.urgent}:
             with self.heartbeat.call("fdatasync", SYNC_BOUND_NS):
                 self._spool.commit(now, tuple(urgent))
@@ -137,6 +147,24 @@ class SpoolWriter:
         self._expire(now)
         if lost := self._spool.take_losses():
             self._on_losses(lost)
+
+    def _commit(self, now: MonoNs, windows: bytes | None) -> None:
+        self._spool.commit(now, between=self._hand_on_alarms)
+        if windows is not None:
+            self._spool.keep_windows(windows)
+        if self._spool.is_dirty(ALARM):
+            self._spool.commit(now, (ALARM,))
+
+    def _hand_on_alarms(self) -> None:
+        """Let the uplink have alarms that came meanwhile. They refer to nothing that waits before them."""
+        with self._ready:
+            alarms = [item for item in self._queue if item.stream == ALARM]
+            if alarms:
+                self._queue = deque(item for item in self._queue if item.stream != ALARM)
+                self._queue_bytes -= sum(map(_size, alarms))
+        if alarms:
+            self._spool.append(alarms)
+            self._on_new()
 
     def _carry_out(self) -> None:
         while self._orders:
@@ -154,20 +182,32 @@ class SpoolWriter:
                 self._spool.expire(self._clock.wall_ns())
 
     def _wait(self, stop: threading.Event) -> None:
-        left = min(self._commit_at - self._clock.mono_ns(), _IDLE_NS)
+        left = min(self._commit_at + self._grace() - self._clock.mono_ns(), _IDLE_NS)
         with self._ready:
             if not self._queue and not self._orders and left > 0 and not stop.is_set():
                 self._ready.wait(left / NS)
 
-    def _take(self, commits: bool) -> tuple[list[Item], list[Loss], bytes | None]:
+    def _take(self, now: MonoNs) -> tuple[list[Item], list[Loss], bytes | None, bool]:
+        """What is queued; at the end of an interval the checkpoint with it, and that it is the end."""
         with self._ready:
             items, losses = list(self._queue), self._losses
             self._queue.clear()
             self._queue_bytes, self._losses = 0, []
             windows = None
-            if commits:
+            if due := self._is_due(items, now):
                 windows, self._windows = self._windows, None
-            return items, losses, windows
+            return items, losses, windows, due
+
+    def _is_due(self, items: Sequence[Item], now: MonoNs) -> bool:
+        """Once per interval: with the flush of the samples, or at its end when something waits to be durable.
+        Where nothing does, the flush is a little late and not to be run ahead of."""
+        # Records that were full before their flush come at any time.
+        if _measures(items) and now >= self._in_step_at + self._commit_ns * 7 // 8:
+            return True
+        return now >= self._commit_at + self._grace()
+
+    def _grace(self) -> int:
+        return 0 if self._spool.held_bytes else self._commit_ns // 4
 
     def _give_way(self) -> None:
         """Drop the oldest of the lowest class until the queue fits."""
@@ -192,6 +232,11 @@ class SpoolWriter:
             self._losses[-1] = join(last, loss)
         else:
             self._losses.append(loss)
+
+
+def _measures(items: Sequence[Item]) -> bool:
+    """Whether a flush of the samples may be among them: a record, or the mark of a quiet stream."""
+    return any(item.stream == SAMPLE for item in items)
 
 
 def _size(item: Item) -> int:

@@ -24,6 +24,7 @@ from edge_agent.model import MonoNs
 from edge_agent.spool.ackset import AckSet, Range
 from edge_agent.uplink.limits import Limits
 from edge_agent.uplink.outbox import Ref, Run
+from edge_agent.uplink.payloads import Ack
 from edge_agent.uplink.queue import Backlog
 
 _PROBE = 64
@@ -48,7 +49,7 @@ class Word(StrEnum):
     """Of an epoch or stream nothing was sent of."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Stream:
     patience_ns: int
     stalled_since: MonoNs
@@ -57,7 +58,8 @@ class _Stream:
     """The last acknowledgement that brought something; before one, the first PUBACK."""
     published: AckSet = field(default_factory=AckSet)
     sent_upto: int = 0
-    claimed: int = 0
+    claimed: Range = (1, 0)
+    """What a receiver said last that it has: a PUBACK that comes after it counts at once."""
     chunk: int = 0
     """How many were offered again last; 0: none since there was progress beyond them."""
     chunk_end: int = 0
@@ -99,7 +101,7 @@ class Confirmations:
     def published(self, now: MonoNs, ref: Ref) -> bool:
         """A PUBACK; true when a receiver has the record already."""
         known = self._streams[ref.epoch, ref.stream]
-        if ref.seq <= known.claimed:
+        if known.claimed[0] <= ref.seq <= known.claimed[1]:
             return True
         if not len(known.published):
             known.stalled_since = known.progress_at = now
@@ -110,24 +112,23 @@ class Confirmations:
         """It is not in the spool any more."""
         known = self._streams.get((ref.epoch, ref.stream))
         if known and ref.seq in known.published:
-            known.published = AckSet(_without(known.published, ref.seq))
+            known.published = _without(known.published, ref.seq, ref.seq)
 
-    def acked(self, now: MonoNs, epoch: bytes, stream: str, upto: int) -> tuple[Word, list[Run]]:
-        """A receiver says that everything up to `upto` has arrived; what is done with."""
-        known = self._streams.get((epoch, stream))
+    def acked(self, now: MonoNs, ack: Ack) -> tuple[Word, list[Run]]:
+        """A receiver says what has arrived; what is done with."""
+        known = self._streams.get((ack.epoch, ack.stream))
         if known is None or not known.sent_upto:
             return Word.UNKNOWN, []
-        word = Word.AHEAD if upto > known.sent_upto else Word.REPEATED
-        upto = min(upto, known.sent_upto)
-        known.claimed = max(known.claimed, upto)
-        cleared = [(first, min(last, upto)) for first, last in known.published if first <= upto]
+        word = Word.AHEAD if ack.upto > known.sent_upto else Word.REPEATED
+        low, high = known.claimed = (ack.first, min(ack.upto, known.sent_upto))
+        cleared = [(max(a, low), min(b, high)) for a, b in known.published if a <= high and b >= low]
         if not cleared:
             return word, []
-        known.published.forget_below(upto + 1)
+        known.published = _without(known.published, low, high)
         known.stalled_since = known.progress_at = now
         known.patience_ns = self._limits.confirm_ns
-        self._go_on(now, (epoch, stream), known, upto, cleared[-1][1])
-        runs = [Run(epoch, stream, first, last) for first, last in cleared]
+        self._go_on(now, (ack.epoch, ack.stream), known, high, cleared[-1][1])
+        runs = [Run(ack.epoch, ack.stream, first, last) for first, last in cleared]
         return (Word.TAKEN if word is Word.REPEATED else word), runs
 
     def offer(self, now: MonoNs) -> Backlog:
@@ -175,6 +176,8 @@ class Confirmations:
                 return
 
 
-def _without(ranges: AckSet, seq: int) -> list[Range]:
-    low = [(first, min(last, seq - 1)) for first, last in ranges if first < seq]
-    return low + [(max(first, seq + 1), last) for first, last in ranges if last > seq]
+def _without(ranges: AckSet, low: int, high: int) -> AckSet:
+    left: list[Range] = []
+    for first, last in ranges:
+        left += [(first, min(last, low - 1)), (max(first, high + 1), last)]
+    return AckSet(left)

@@ -99,10 +99,11 @@ class Feed:
             return True
         size = len(message.payload) + len(message.topic) + _OVERHEAD
         if size > self._max_packet:
-            self._take(self._session.refused(self._clock.mono_ns(), item, _TOO_LARGE), _TOO_LARGE)
+            self._take(self._session.unsendable(self._clock.mono_ns(), item, _TOO_LARGE), _TOO_LARGE)
             return True
         token = link.publish(message)
         if token is None:
+            self._session.left_over(item)
             return False
         if isinstance(item, Send):
             self._counters.get(REPLAYED if item.replay else SENT, item.ref.stream).add()

@@ -18,7 +18,7 @@ _FORGOTTEN = 6
 """Ack timeouts after which one message is taken for forgotten, though others are answered."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Flying:
     item: Item
     size: int

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from edge_agent.clock import Clock
 from edge_agent.counters import Counters, declare
+from edge_agent.records.events import Audit
 from edge_agent.uplink.confirm import Word
 from edge_agent.uplink.mirror import Mirror
 from edge_agent.uplink.outbox import Outbox, Run
@@ -23,19 +24,19 @@ REQUESTS = declare(
 )
 IGNORED = declare("uplink_ignored_messages", "messages from the broker that nothing here acts on")
 
-Audit = Callable[[str, str, str, str], None]
-"""Who, what, result, detail: a record of the stream `audit`. A broker does not tell an agent who published
-a message: who is the topic it came by."""
+Auditor = Callable[[Audit], None]
+"""Makes a record of the stream `audit`. A broker does not tell an agent who published a message: who is the
+topic it came by."""
 
 
-def no_audit(_who: str, _what: str, _result: str, _detail: str) -> None:
+def no_audit(_audit: Audit) -> None:
     """For an uplink that is tried alone."""
 
 
 class Inbox:
     def __init__(
         self, requests: Requests, session: Session, outbox: Outbox, mirror: Mirror,
-        clock: Clock, counters: Counters, audit: Audit,
+        clock: Clock, counters: Counters, audit: Auditor,
     ) -> None:  # fmt: skip
         self._requests = requests
         self._session = session
@@ -62,17 +63,15 @@ class Inbox:
             case _:
                 self._count("rebirth", "taken")
                 self._session.repeat(self._mirror.greeting())
-                self._audit(
-                    "dn/rebirth", "rebirth", "accepted", "births, status and alarm states are said again"
-                )
+                self._say("rebirth", "accepted", "births, status, alarm states")
 
     def turn(self) -> None:
         """Say which replays have come to their end."""
         for replay in self._session.replays.take_finished():
-            self._audit("dn/replay", "replay", "done", f"{replay}: {_counts(replay)}")
+            self._say("replay", "done", f"{replay}: {_counts(replay)}")
 
     def _ack(self, ack: Ack) -> None:
-        word, runs = self._session.receiver_acked(self._clock.mono_ns(), ack.epoch, ack.stream, ack.upto)
+        word, runs = self._session.receiver_acked(self._clock.mono_ns(), ack)
         self._count("ack", word)
         if runs:
             self._outbox.ack_runs(runs)
@@ -84,12 +83,15 @@ class Inbox:
         self._count("replay", "taken" if known else Word.UNKNOWN)
         if known:
             detail = f"{replay}: {replay.waiting} to be sent, {replay.absent} not there any more"
-            self._audit("dn/replay", "replay", "accepted", detail)
+            self._say("replay", "accepted", detail)
 
     def _refuse(self, refused: Refused) -> None:
         self._count(refused.what, refused.why)
         if refused.audited:
-            self._audit(f"dn/{refused.what}", refused.what, f"refused: {refused.why}", refused.detail)
+            self._say(refused.what, f"refused: {refused.why}", refused.detail)
+
+    def _say(self, what: str, result: str, detail: str) -> None:
+        self._audit(Audit(who=f"dn/{what}", what=what, result=result, detail=detail))
 
     def _count(self, what: str, result: str) -> None:
         self._counters.get(REQUESTS, what, str(result)).add()

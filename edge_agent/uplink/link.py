@@ -28,7 +28,7 @@ FAILURES = declare("uplink_failures", "connections that failed or ended, by caus
 _FLAPPING = Failure(
     Cause.FLAPPING,
     "the broker accepts and soon closes the connection, again and again",
-    "two agents with one site and id? each needs an id of its own",
+    "two agents with one site and id? each needs an id of its own; else the broker's log says why",
 )
 
 

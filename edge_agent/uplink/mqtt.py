@@ -18,7 +18,6 @@ import select
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -31,6 +30,7 @@ from edge_agent.model import NS
 from edge_agent.uplink.alias import TopicAliases
 from edge_agent.uplink.dial import Dial, Dialer, Dialled
 from edge_agent.uplink.guard import GuardedSocket
+from edge_agent.uplink.lean import on_demand
 from edge_agent.uplink.reasons import Cause, Failure, farewell, refusal
 from edge_agent.uplink.wire import (
     ConnectOptions,
@@ -45,6 +45,9 @@ from edge_agent.uplink.wire import (
     Up,
 )
 
+with on_demand("urllib.request"):
+    from paho.mqtt import client as paho
+
 log = logging.getLogger(__name__)
 
 CALLBACK_ERRORS = declare(
@@ -56,6 +59,9 @@ _MAX_READS = 200
 _TRIPWIRE = 4096
 """More than any window of ours: paho refuses to queue beyond it instead of growing without bound."""
 _KEEPALIVE_GRACE_NS = 10 * NS
+_KEEPALIVE_CODE = 0x8D
+_PUBACK_CODES = frozenset({0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99})
+"""MQTT 5.0, 3.4.2.1."""
 
 
 class _Alias:
@@ -85,6 +91,8 @@ class _Client(paho.Client):
             manual_ack=options.manual_ack,
         )
         self._guarded = guarded
+        self.strange_codes: dict[int, int] = {}
+        """What a PUBACK really said, by message, where the standard does not allow it to say that."""
         self.suppress_exceptions = True
         self.max_inflight_messages_set(0)
         self.max_queued_messages_set(_TRIPWIRE)
@@ -92,8 +100,19 @@ class _Client(paho.Client):
     def _create_socket(self) -> Any:
         return self._guarded
 
+    def _handle_pubackcomp(self, cmd: Any) -> Any:
+        """paho ends the connection over a code that is not PUBACK's (0x95, 0x96); brokers send them."""
+        packet = self._in_packet["packet"]
+        if cmd == "PUBACK" and len(packet) > 2 and packet[2] >= 0x80 and packet[2] not in _PUBACK_CODES:
+            if len(self.strange_codes) >= _TRIPWIRE:
+                self.strange_codes.clear()
+            self.strange_codes[int.from_bytes(packet[:2])] = packet[2]
+            self._in_packet["packet"] = packet[:2] + b"\x80" + packet[3:]
+        return super()._handle_pubackcomp(cmd)
 
-if not hasattr(paho.Client, "_create_socket"):  # the seam we rely on; without it there is no guard
+
+# The seams we rely on: without the first there is no guard.
+if not hasattr(paho.Client, "_create_socket") or not hasattr(paho.Client, "_handle_pubackcomp"):
     raise UplinkError("this paho-mqtt is not supported\n    hint: install paho-mqtt >= 2.1, < 3")
 
 
@@ -291,6 +310,8 @@ class Connection:
             return Failure(Cause.PROTOCOL, guarded.error)
         if guarded is not None and guarded.error:
             return Failure(Cause.LOST, f"connection lost: {guarded.error}")
+        if guarded is not None and not guarded.ended:
+            return Failure(Cause.PROTOCOL, "what the broker sent is no MQTT")
         return Failure(Cause.LOST, message)
 
     def _end(self, failure: Failure) -> None:
@@ -327,12 +348,16 @@ class Connection:
     def _on_disconnect(self, _client: Any, _data: Any, flags: Any, reason: Any, _properties: Any) -> None:
         if flags.is_disconnect_packet_from_server and reason is not None:
             self._end(farewell(reason.value, str(reason)))
+        elif reason is not None and reason.value == _KEEPALIVE_CODE:
+            self._end(Failure(Cause.NO_ACK, "the broker does not answer the keep-alive", "half-open link?"))
         else:
             self._end(self._lost("the broker closed the connection"))
 
     def _on_publish(self, _client: Any, _data: Any, mid: int, reason: Any, _properties: Any) -> None:
+        client = self._client
+        code = client.strange_codes.pop(mid, reason.value) if client else reason.value
         self._aliases.answered(mid, accepted=not reason.is_failure)
-        self._events.append(Published(mid, reason.value))
+        self._events.append(Published(mid, code))
 
     def _on_subscribe(self, _client: Any, _data: Any, _mid: int, reasons: Any, _properties: Any) -> None:
         self._events.append(Subscribed(tuple(reason.value for reason in reasons)))

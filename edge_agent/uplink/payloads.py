@@ -28,20 +28,24 @@ _MAX_STREAM = 16
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """`dn/ack`: everything of this stream up to `upto` has arrived at a receiver."""
+    """`dn/ack`: everything of this stream from `first` to `upto` has arrived at a receiver."""
 
     epoch: bytes
     stream: str
     upto: int
+    first: int = 1
+    """Above 1 for a receiver that joined later: it must not speak for what was before."""
 
     def encode(self) -> bytes:
-        return pack({"epoch": self.epoch, "stream": self.stream, "upto": self.upto})
+        fields = {"epoch": self.epoch, "stream": self.stream, "upto": self.upto}
+        return pack(fields if self.first == 1 else fields | {"from": self.first})
 
     @classmethod
     def decode(cls, payload: bytes) -> Ack:
         """RecordError for anything else."""
         fields = _fields(payload)
-        return cls(_epoch(fields), _stream(fields), _seq(fields, "upto"))
+        first = _seq(fields, "from") if "from" in fields else 1
+        return cls(_epoch(fields), _stream(fields), _seq(fields, "upto"), first)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ stream that nothing of it may be sent now; it keeps its place.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from edge_agent.uplink.outbox import Ref, Run
 
@@ -18,7 +18,7 @@ FIRST = ("alarm", "event", "audit")
 Closed = Callable[[str], bool]
 
 
-def _open(_stream: str) -> bool:
+def nothing_closed(_stream: str) -> bool:
     return False
 
 
@@ -58,7 +58,7 @@ class LiveQueue:
             self._next.setdefault(stream, 1)
             self._tails[stream] = tail
 
-    def next(self, *, only_alarms: bool = False, closed: Closed = _open) -> Ref | None:
+    def next(self, *, only_alarms: bool = False, closed: Closed = nothing_closed) -> Ref | None:
         """The record to send next; it is not offered again."""
         for stream in ("alarm",) if only_alarms else self._rotation.order():
             seq = self._next.get(stream, 1)
@@ -68,7 +68,7 @@ class LiveQueue:
                 return Ref(self._epoch, stream, seq)
         return None
 
-    def waiting(self, closed: Closed = _open) -> int:
+    def waiting(self, closed: Closed = nothing_closed) -> int:
         """Records of streams that are not closed."""
         return sum(tail - self._next[s] + 1 for s, tail in self._tails.items() if not closed(s))
 
@@ -93,7 +93,7 @@ class Backlog:
         runs.append(run)
         self.waiting += run.last - run.first + 1
 
-    def next(self, *, only_first: bool = False, closed: Closed = _open) -> Ref | None:
+    def next(self, *, only_first: bool = False, closed: Closed = nothing_closed) -> Ref | None:
         """The record to send next; it is not offered again. `only_first`: of the streams with a rank."""
         for stream in FIRST if only_first else self._rotation.order():
             runs = self._runs.get(stream)
@@ -125,4 +125,17 @@ def up_to(runs: Sequence[Run], epoch: bytes, tails: Mapping[str, int]) -> list[R
         last = min(run.last, tails.get(run.stream, 0)) if run.epoch == epoch else run.last
         if run.first <= last:
             kept.append(Run(run.epoch, run.stream, run.first, last))
+    return kept
+
+
+def without(runs: Sequence[Run], refs: Collection[Ref]) -> list[Run]:
+    """`runs` without a few records that are sent otherwise."""
+    kept = list(runs)
+    for ref in refs:
+        for run in kept:
+            if (run.epoch, run.stream) == (ref.epoch, ref.stream) and run.first <= ref.seq <= run.last:
+                kept.remove(run)
+                parts = (run.first, ref.seq - 1), (ref.seq + 1, run.last)
+                kept += [Run(run.epoch, run.stream, first, last) for first, last in parts if first <= last]
+                break
     return kept

@@ -5,8 +5,8 @@ nothing of it is sent but one probe now and then, without a new connection, and 
 A record is refused (too large, its payload): it is *set aside*.
 
 A record is given up only when it is the exception: another of its class was accepted behind its
-refusal. A broker that refuses one record after the other is wrong by itself, so after `_IN_A_ROW` of
-them the class is parked and nothing is lost.
+refusal. Until one is, it is tried again at the times of probes. A broker that refuses one record after
+the other is wrong by itself: after `_IN_A_ROW` of them the class is parked and nothing is lost.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from edge_agent.model import MonoNs
 from edge_agent.uplink.items import Item, Send
@@ -25,8 +26,7 @@ _MANY = "/up/alarm/"
 """The states of all alarms are one class: a list that denies one denies all, and each would be probed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parked:
+class Parked(NamedTuple):
     """For the status: a class nothing is sent of."""
 
     topic: str
@@ -36,8 +36,7 @@ class Parked:
     aside: int
 
 
-@dataclass(frozen=True, slots=True)
-class Released:
+class Released(NamedTuple):
     """What an acceptance lets go."""
 
     again: tuple[Item, ...] = ()
@@ -46,7 +45,7 @@ class Released:
     """The class that is parked no longer."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Class:
     pause_ns: int
     aside: deque[tuple[Item, Rule]] = field(default_factory=deque)
@@ -56,6 +55,8 @@ class _Class:
     probe_at: MonoNs = _NEVER
     probe: Item | None = None
     """On its way."""
+    doubtful: bool = False
+    """What is set aside was refused for itself: another record is the better probe."""
 
 
 class Refusals:
@@ -73,16 +74,23 @@ class Refusals:
             known.aside.clear()
             known.probe, known.probe_at = None, now
 
+    @property
+    def is_empty(self) -> bool:
+        """Nothing is refused: the usual case."""
+        return not self._classes
+
     def is_closed(self, topic: str, now: MonoNs) -> bool:
         """Whether nothing may be sent there; false for a parked class whose probe is due."""
         known = self._classes.get(_class_of(topic)) if self._classes else None
         return known is not None and known.rule is not None and not _is_due(known, now)
 
-    def next_probe(self, now: MonoNs) -> Item | None:
-        """What was set aside and may be tried now; another one each time. Not offered again."""
+    def next_probe(self, now: MonoNs, *, at_last: bool = False) -> Item | None:
+        """What was set aside and may be tried now: the oldest, but where a record itself was refused
+        (`at_last`) only if nothing else of its class can be. Not offered again."""
         for known in self._classes.values():
-            if known.rule and known.aside and _is_due(known, now):
-                return known.aside.popleft()[0]
+            if known.aside and _is_due(known, now) and known.doubtful == at_last:
+                known.probe = known.aside.popleft()[0]
+                return known.probe
         return None
 
     def sent(self, item: Item) -> None:
@@ -93,19 +101,27 @@ class Refusals:
     def refused(self, now: MonoNs, item: Item, rule: Rule, verdict: Verdict, *, keep: bool = True) -> bool:
         """True when that parks its class. `keep`: nobody else remembers the item."""
         known = self._classes.setdefault(_class_of(item.topic), _Class(self._park_ns))
-        if keep:
+        known.doubtful = verdict is Verdict.REFUSE
+        if keep and item == known.probe and not known.doubtful:
+            # Nothing is wrong with the record, and the oldest is to come first.
+            known.aside.appendleft((item, rule))
+        elif keep:
             known.aside.append((item, rule))
+        if item == known.probe:
+            known.probe, known.pause_ns = None, min(2 * known.pause_ns, self._park_cap_ns)
+            known.probe_at = MonoNs(now + known.pause_ns)
+            known.rule = rule if known.rule else None
         if known.rule:
-            self._refused_probe(now, known, item, rule)
             return False
         if isinstance(item, Send) and verdict is Verdict.REFUSE and len(known.aside) < _IN_A_ROW:
+            known.probe_at = max(known.probe_at, MonoNs(now + known.pause_ns))
             return False
         known.rule, known.since, known.pause_ns = rule, now, self._park_ns
         known.probe, known.probe_at = None, MonoNs(now + known.pause_ns)
         return True
 
     def put_off(self, item: Item) -> None:
-        """The broker asks to send it later: as a probe it says nothing."""
+        """The broker asks to send it later, or it is gone: as a probe it says nothing."""
         known = self._classes.get(_class_of(item.topic)) if self._classes else None
         if known and known.probe == item:
             known.probe = None
@@ -120,16 +136,20 @@ class Refusals:
             # Of a parked class only the probe tells; others were on their way before.
             return Released()
         del self._classes[name]
-        if known.rule:
-            return Released(again=tuple(item for item, _ in known.aside), opened=name)
+        if item == known.probe:
+            # It was refused before: the broker has been mended, for the others as well.
+            again = sorted((item for item, _ in known.aside), key=_age)
+            return Released(again=tuple(again), opened=name if known.rule else "")
         return Released(
             given_up=tuple((item, rule) for item, rule in known.aside if isinstance(item, Send)),
         )
 
     def wake_at(self) -> MonoNs | None:
         """The next probe."""
-        times = (known.probe_at for known in self._classes.values() if known.rule and known.probe is None)
-        return min(times, default=None)
+        if not self._classes:
+            return None
+        known = (one for one in self._classes.values() if (one.rule or one.aside) and one.probe is None)
+        return min((one.probe_at for one in known), default=None)
 
     def parked(self) -> Iterator[Parked]:
         for name, known in self._classes.items():
@@ -141,14 +161,6 @@ class Refusals:
         """Records set aside in classes that go on."""
         return sum(len(known.aside) for known in self._classes.values() if not known.rule)
 
-    def _refused_probe(self, now: MonoNs, known: _Class, item: Item, rule: Rule) -> None:
-        if item != known.probe:
-            # It was on its way when the class was parked.
-            return
-        known.rule, known.probe = rule, None
-        known.pause_ns = min(2 * known.pause_ns, self._park_cap_ns)
-        known.probe_at = MonoNs(now + known.pause_ns)
-
 
 def _is_due(known: _Class, now: MonoNs) -> bool:
     return known.probe is None and known.probe_at <= now
@@ -157,3 +169,7 @@ def _is_due(known: _Class, now: MonoNs) -> bool:
 def _class_of(topic: str) -> str:
     root, mark, _ = topic.partition(_MANY)
     return root + mark + "+" if mark else topic
+
+
+def _age(item: Item) -> tuple[bytes, int]:
+    return (item.ref.epoch, item.ref.seq) if isinstance(item, Send) else (b"", 0)

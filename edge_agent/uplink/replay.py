@@ -16,7 +16,7 @@ from edge_agent.uplink.queue import Closed
 MAX_PENDING = 8
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Replay:
     """One request on its way."""
 

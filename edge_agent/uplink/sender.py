@@ -24,7 +24,7 @@ from edge_agent.uplink.address import Login
 from edge_agent.uplink.backoff import BackoffPolicy
 from edge_agent.uplink.confirm import Confirmations
 from edge_agent.uplink.feed import Feed
-from edge_agent.uplink.inbox import Audit, Inbox, no_audit
+from edge_agent.uplink.inbox import Auditor, Inbox, no_audit
 from edge_agent.uplink.limits import Limits
 from edge_agent.uplink.link import Link, versions
 from edge_agent.uplink.mirror import Mirror
@@ -38,7 +38,6 @@ from edge_agent.uplink.wire import Event as LinkEvent
 
 _SPOOL_BOUND_NS = 60 * NS
 """Reading the spool can take as long as a failing disk does."""
-_LOOK_EVERY_NS = NS
 _NO_ACK = Failure(Cause.NO_ACK, "the broker does not acknowledge", "half-open link, or broker overloaded")
 
 
@@ -58,6 +57,8 @@ class Tuning:
     """At the end: how long the answer to the last status is waited for."""
     health_ns: int = 60 * NS
     """Between two health messages; the first comes a tenth of it after connecting."""
+    look_ns: int = NS
+    """Between two looks at how delivery stands, for the status."""
 
 
 class Sender:
@@ -72,7 +73,7 @@ class Sender:
         alarm_states: Callable[[], Sequence[AlarmTransition]] = tuple,
         health: Callable[[], Mapping[str, Any]] | None = None,
         *,
-        audit: Audit = no_audit,
+        audit: Auditor = no_audit,
         tuning: Tuning | None = None,
         random: Random | None = None,
     ) -> None:
@@ -128,14 +129,14 @@ class Sender:
 
     def snapshot(self) -> dict[str, Any]:
         """For the status: what the connection is doing, since when, why not, and what waits."""
-        waiting = self._waiting
+        waiting, delivery = self._waiting, self._delivery
         return {
             **self._link.snapshot(),
             "in_flight": self._session.in_flight,
             "window": self._session.window,
             "waiting": waiting,
-            "backlog": sum(waiting.values()),
-            **self._delivery,
+            "backlog": max(0, sum(waiting.values()) - delivery["unconfirmed"]),
+            **delivery,
         }
 
     # --- the thread -----------------------------------------------------------------------------
@@ -166,7 +167,7 @@ class Sender:
 
     def _look(self, now: MonoNs) -> None:
         """Once a second, for other threads."""
-        self._look_at = MonoNs(now + _LOOK_EVERY_NS)
+        self._look_at = MonoNs(now + self._tuning.look_ns)
         self._waiting = dict(self._outbox.waiting())
         self._delivery = report.delivery(now, self._session, self._confirm)
         self._problems = report.problems(now, self._session, self._confirm, deaf=self._deaf)

@@ -25,22 +25,19 @@ from enum import Enum
 
 from edge_agent.model import MonoNs
 from edge_agent.uplink import reasons
-from edge_agent.uplink.bucket import TokenBucket
 from edge_agent.uplink.confirm import Confirmations, Word
 from edge_agent.uplink.flight import Flight
+from edge_agent.uplink.hist import Hist, has_place, kept
 from edge_agent.uplink.items import Item, Send
 from edge_agent.uplink.limits import Limits
 from edge_agent.uplink.outbox import Ref, Run
-from edge_agent.uplink.queue import Backlog, LiveQueue, up_to
+from edge_agent.uplink.payloads import Ack
+from edge_agent.uplink.queue import Closed, LiveQueue, nothing_closed, up_to, without
 from edge_agent.uplink.reasons import Cause, Rule, Verdict
 from edge_agent.uplink.refusals import Refusals
-from edge_agent.uplink.replay import Replays
 from edge_agent.uplink.suspects import Suspects
 from edge_agent.uplink.topics import Topics
 from edge_agent.uplink.wire import Message
-
-_WAKES_PER_S = 40
-"""How often the backlog alone wakes the thread."""
 
 
 class State(Enum):
@@ -72,10 +69,10 @@ class Session:
         self._confirm = confirm
         """With receivers' acknowledgements."""
         self._window_cap = limits.window
-        self._bucket = TokenBucket(limits.backlog_rate, max(1, limits.backlog_rate // 10))
         self.refusals = Refusals(limits.park_ns, limits.park_cap_ns)
         self.suspects = Suspects(limits)
-        self.replays = Replays()
+        self._hist = Hist(limits, confirm)
+        self.replays = self._hist.replays
         self._reset()
 
     def _reset(self) -> None:
@@ -86,8 +83,7 @@ class Session:
         self._later: deque[Message] = deque()
         self._again: deque[Item] = deque()
         self._live = LiveQueue(b"", {})
-        self._backlog = Backlog()
-        self._turn = 0
+        self._hist.begin(())
         self._flight = Flight(self._limits.ack_timeout_ns)
         self._tries: Counter[Item] = Counter()
         self._pause_until = MonoNs(0)
@@ -111,33 +107,22 @@ class Session:
         self._greeting.extend(greeting)
         self._live = LiveQueue(epoch, tails)
         runs = up_to(unacked, epoch, tails)
-        self._backlog = Backlog(self._confirm.connected(now, runs) if self._confirm else runs)
+        runs = self._confirm.connected(now, runs) if self._confirm else runs
+        self._hist.begin(without(runs, self.suspects.refs()))
         self.refusals.connected(now)
         self.suspects.connected(now)
 
     def disconnected(self, now: MonoNs, cause: Cause, *, taken: bool = False) -> list[tuple[Send, Rule]]:
         """What was in flight counts as not sent; the receiver drops what arrives twice. `taken`: the
         broker's system had every byte. What is given up, because the broker hung up over it again."""
-        flying = [entry for entry in self._flight if isinstance(entry.item, Send)]
-        refs = [entry.item.ref for entry in flying if isinstance(entry.item, Send) and not entry.item.replay]
-        replayed = [entry.item.ref for entry in flying if isinstance(entry.item, Send) and entry.item.replay]
-        replayed += [item.ref for item in self._again if isinstance(item, Send) and item.replay]
-        self.replays.put_back(replayed)
-        given_up: list[Ref] = []
+        sends = [entry.item for entry in self._flight if isinstance(entry.item, Send)]
+        put_off = [item for item in self._again if isinstance(item, Send)]
+        self.replays.put_back([item.ref for item in (*sends, *put_off) if item.replay])
         if cause is Cause.WINDOW:
             self._window_cap = max(1, self.window // 2)
-        if cause is Cause.TOO_LARGE and refs:
-            # The broker says what, but not whose: the largest is the first to be asked alone.
-            largest = max(flying, key=lambda entry: entry.size).item
-            given_up = self.suspects.hung_up(now, refs)
-            if isinstance(largest, Send) and not given_up:
-                self.suspects.suspect([largest.ref])
-        elif cause is Cause.LOST and taken:
-            given_up = self.suspects.hung_up(now, refs)
-        else:
-            self.suspects.other_end()
+        given_up = self._blame(now, cause, [item.ref for item in sends if not item.replay], taken=taken)
         self._reset()
-        return [(self._hist(ref), reasons.HANGS_UP) for ref in given_up]
+        return [(self._hist_send(ref), reasons.HANGS_UP) for ref in given_up]
 
     def appended(self, tails: Mapping[str, int]) -> None:
         self._live.appended(tails)
@@ -156,14 +141,20 @@ class Session:
         """`item` was handed to the connection as `token`."""
         if isinstance(item, Send):
             if item.backlog:
-                self._bucket.take(now)
+                self._hist.sent(now)
             if self._confirm and not item.replay:
                 self._confirm.sent(now, item.ref)
         self.refusals.sent(item)
         self._flight.sent(now, token, item, size)
 
+    def left_over(self, item: Item) -> None:
+        """The connection was gone before it could be sent; what waits in the outbox comes with the next."""
+        if isinstance(item, Send) and item.replay:
+            self.replays.put_back([item.ref])
+
     def gone(self, send: Send) -> None:
         """The outbox has it no more."""
+        self.refusals.put_off(send)
         self.suspects.clear(send.ref)
         if send.replay:
             self.replays.done(send.ref, there=False)
@@ -175,25 +166,18 @@ class Session:
         item = self._flight.answered(now, token)
         if item is None:
             return None
-        return self._accepted(now, item) if code < 0x80 else self.refused(now, item, code)
+        return self._accepted(now, item) if code < 0x80 else self._refused(now, item, code)
 
-    def refused(self, now: MonoNs, item: Item, code: int) -> Answer:
-        """By the broker, or before it was sent because the broker said beforehand that it would."""
-        rule = reasons.rule(code)
-        verdict = rule.verdict
-        if verdict is Verdict.PAUSE:
-            verdict = self._pause(now, item, rule)
-            if verdict is Verdict.PAUSE:
-                self.refusals.put_off(item)
-                return Answer(verdict, item)
-        keep = self._set_aside(item, verdict)
-        return Answer(verdict, item, parked=self.refusals.refused(now, item, rule, verdict, keep=keep))
+    def unsendable(self, now: MonoNs, item: Item, code: int) -> Answer:
+        """Not sent: the broker said beforehand that it would be refused."""
+        self.refusals.sent(item)
+        return self._refused(now, item, code)
 
-    def receiver_acked(self, now: MonoNs, epoch: bytes, stream: str, upto: int) -> tuple[Word, list[Run]]:
+    def receiver_acked(self, now: MonoNs, ack: Ack) -> tuple[Word, list[Run]]:
         """A receiver's word; what is done with."""
         if self._confirm is None:
             return Word.UNKNOWN, []
-        return self._confirm.acked(now, epoch, stream, upto)
+        return self._confirm.acked(now, ack)
 
     def looked(self, now: MonoNs, *, heard: bool, moved: bool, taken: bool) -> None:
         """See `Flight.looked`."""
@@ -207,31 +191,29 @@ class Session:
 
     def next(self, now: MonoNs) -> Item | None:
         """What to publish now, if anything. It is not offered again on this connection, so the shell
-        reports what became of it: `sent`, `gone`, or `refused` (too large)."""
+        reports what became of it: `sent`, `gone`, `unsendable` (too large) or `left_over`."""
         if self.state is State.DOWN or now < self._pause_until:
             return None
-        free = self.window - len(self._flight)
-        if free <= 0 or self._alone:
+        if len(self._flight) >= self.window or self._alone:
             return None
         if self._greeting:
             return self._greeting.popleft()
         if self.state is State.UP and (suspect := self.suspects.next(now)):
             return self._ask_alone(suspect)
-        return self._next_alarm(now) or (self._next_other(now) if free > self._alarm_places else None)
+        return self._next_alarm(now) or (self._next_other(now) if self._has_room else None)
 
     def wake_at(self, now: MonoNs) -> MonoNs | None:
-        """When `next` or `overdue` may answer differently by time alone."""
+        """When `next` or `overdue` may answer differently by time alone: always after `now`, because what
+        could be sent now was, or waits for an answer."""
         times = [self._flight.overdue_at()]
-        if self.state is not State.DOWN and now < self._pause_until:
+        if self.state is State.UP and now >= self._pause_until:
+            times += [self.refusals.wake_at(), self.suspects.wake_at()]
+            times.append(self._confirm.wake_at() if self._confirm else None)
+            if self._has_room and not self._alone and has_place(self._flight, self._limits, self.window):
+                times.append(self._hist.wake_at(now, self._closed(self._topics.hist, now)))
+        elif self.state is not State.DOWN:
             times.append(self._pause_until)
-        if self.state is State.UP:
-            times += [self.refusals.wake_at(), self._confirm.wake_at() if self._confirm else None]
-            times.append(None if len(self._flight) else self.suspects.wake_at())
-            if self._backlog_has_place() and self._backlog_waits(now):
-                # A few at a time: waking for every single token would cost more than sending it.
-                tokens = max(1, self._limits.backlog_rate // _WAKES_PER_S)
-                times.append(self._bucket.ready_at(now, tokens))
-        return min((when for when in times if when is not None), default=None)
+        return min((when for when in times if when is not None and when > now), default=None)
 
     def overdue(self, now: MonoNs) -> bool:
         """Something is unanswered, and has been for too long."""
@@ -244,14 +226,15 @@ class Session:
     def is_quiet(self, now: MonoNs) -> bool:
         """Nothing is unanswered and nothing live waits that may be sent: a good moment to leave."""
         waits = self._greeting or any(not self.refusals.is_closed(topic, now) for topic in self._mirror)
-        return not len(self._flight) and not waits and not self._live.waiting(self._closed_data(now))
+        live = self._live.waiting(self._closed(self._topics.data, now))
+        return not (len(self._flight) or waits or live)
 
     # --- inside -------------------------------------------------------------------------------
 
     @property
-    def _alarm_places(self) -> int:
-        # A broker that allows one or two publishes leaves nothing to keep back.
-        return min(self._limits.alarm_places, self.window // 5)
+    def _has_room(self) -> bool:
+        """Beside the places of alarms."""
+        return self.window - len(self._flight) > kept(self._limits.alarm_places, self.window)
 
     @property
     def _alone(self) -> bool:
@@ -264,14 +247,10 @@ class Session:
         if len(self._flight):
             return None
         self.suspects.tried(suspect)
-        return self._hist(suspect)
-
-    def _backlog_has_place(self) -> bool:
-        places = max(1, self.window - self._alarm_places - min(self._limits.live_places, self.window // 5))
-        return self._flight.backlog < places and self._flight.backlog_bytes < self._limits.backlog_bytes
+        return self._hist_send(suspect)
 
     def _next_alarm(self, now: MonoNs) -> Item | None:
-        if ref := self._live.next(only_alarms=True, closed=self._closed_data(now)):
+        if ref := self._live.next(only_alarms=True, closed=self._closed(self._topics.data, now)):
             return self._live_send(ref)
         topic = next((topic for topic in self._mirror if not self.refusals.is_closed(topic, now)), None)
         return self._mirror.pop(topic) if topic else None
@@ -279,52 +258,30 @@ class Session:
     def _next_other(self, now: MonoNs) -> Item | None:
         if item := self.refusals.next_probe(now) or self._take_again(now):
             return item
-        if ref := self._live.next(closed=self._closed_data(now)):
+        if ref := self._live.next(closed=self._closed(self._topics.data, now)):
             return self._live_send(ref)
         if self.state is not State.UP:
             return None
         if self._later:
             return self._later.popleft()
-        if self._backlog_has_place() and self._bucket.ready_at(now) <= now:
-            return self._next_hist(now)
-        return None
+        return self._next_hist(now) or self.refusals.next_probe(now, at_last=True)
 
     def _next_hist(self, now: MonoNs) -> Send | None:
-        """The three sources in turn, so that none waits for the end of another; but alarms first."""
-        closed = self._closed_hist(now)
-        backlog = self._backlog
-        while ref := backlog.next(only_first=True, closed=closed):
-            if ref not in self.suspects:
-                return self._hist(ref)
-        sources: list[Callable[[], Ref | None]] = [lambda: backlog.next(closed=closed)]
-        sources.append(lambda: self.replays.next(closed))
-        if self._confirm:
-            again = self._confirm.offer(now)
-            sources.append(lambda: again.next(closed=closed))
-        for turn in range(len(sources)):
-            which = (self._turn + turn) % len(sources)
-            while ref := sources[which]():
-                if which == 1 or ref not in self.suspects:
-                    self._turn = which + 1
-                    return self._hist(ref, replay=which == 1)
-        return None
+        if not has_place(self._flight, self._limits, self.window):
+            return None
+        found = self._hist.next(now, self._closed(self._topics.hist, now))
+        return self._hist_send(found[0], replay=found[1]) if found else None
 
-    def _backlog_waits(self, now: MonoNs) -> bool:
-        closed = self._closed_hist(now)
-        if self._backlog.is_open(closed) or self.replays.is_open(closed):
-            return True
-        return self._confirm is not None and self._confirm.offer(now).is_open(closed)
-
-    def _closed_data(self, now: MonoNs) -> Callable[[str], bool]:
-        return lambda stream: self.refusals.is_closed(self._topics.data(stream), now)
-
-    def _closed_hist(self, now: MonoNs) -> Callable[[str], bool]:
-        return lambda stream: self.refusals.is_closed(self._topics.hist(stream), now)
+    def _closed(self, topic: Callable[[str], str], now: MonoNs) -> Closed:
+        """Of which streams nothing may be sent now."""
+        if self.refusals.is_empty:
+            return nothing_closed
+        return lambda stream: self.refusals.is_closed(topic(stream), now)
 
     def _live_send(self, ref: Ref) -> Send:
         return Send(ref, self._topics.data(ref.stream), backlog=False)
 
-    def _hist(self, ref: Ref, *, replay: bool = False) -> Send:
+    def _hist_send(self, ref: Ref, *, replay: bool = False) -> Send:
         return Send(ref, self._topics.hist(ref.stream), backlog=True, replay=replay)
 
     def _accepted(self, now: MonoNs, item: Item) -> Answer:
@@ -340,6 +297,18 @@ class Session:
             elif self._confirm is None or self._confirm.published(now, item.ref):
                 done = (item.ref,)
         return Answer(Verdict.DONE, item, done, released.given_up, opened=released.opened)
+
+    def _blame(self, now: MonoNs, cause: Cause, flying: Sequence[Ref], *, taken: bool) -> list[Ref]:
+        """What is given up, because the connection ended over it again and again."""
+        if not (cause is Cause.TOO_LARGE or (cause is Cause.LOST and taken)):
+            self.suspects.other_end()
+            return []
+        given_up = self.suspects.hung_up(now, flying)
+        if cause is Cause.TOO_LARGE and flying and not given_up:
+            # The broker says what, but not whose: the largest is the first to be asked alone.
+            sizes = {one.item.ref: one.size for one in self._flight if isinstance(one.item, Send)}
+            self.suspects.suspect([max(flying, key=lambda ref: sizes[ref])])
+        return given_up
 
     def _set_aside(self, item: Item, verdict: Verdict) -> bool:
         """Whether `refusals` is to keep what was refused; what is remembered elsewhere is not."""
@@ -361,6 +330,17 @@ class Session:
                 del self._again[place]
                 return item
         return None
+
+    def _refused(self, now: MonoNs, item: Item, code: int) -> Answer:
+        rule = reasons.rule(code)
+        verdict = rule.verdict
+        if verdict is Verdict.PAUSE:
+            verdict = self._pause(now, item, rule)
+            if verdict is Verdict.PAUSE:
+                self.refusals.put_off(item)
+                return Answer(verdict, item)
+        keep = self._set_aside(item, verdict)
+        return Answer(verdict, item, parked=self.refusals.refused(now, item, rule, verdict, keep=keep))
 
     def _pause(self, now: MonoNs, item: Item, rule: Rule) -> Verdict:
         """Everything waits: a quota is the broker's, not one record's."""

@@ -26,7 +26,7 @@ from edge_agent.uplink.outbox import Ref
 _NEVER = MonoNs(0)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Suspect:
     strikes: int = 0
     vouched: bool = False
@@ -51,6 +51,9 @@ class Suspects:
 
     def __len__(self) -> int:
         return len(self._suspects)
+
+    def refs(self) -> list[Ref]:
+        return list(self._suspects)
 
     def connected(self, now: MonoNs) -> None:
         self._since = now
@@ -83,6 +86,8 @@ class Suspects:
 
     def next(self, now: MonoNs) -> Ref | None:
         """Who is to be sent as soon as nothing is in flight; `tried` when it was."""
+        if not self._suspects:
+            return None
         return next((ref for ref in self._left() if self._due_at(ref) <= now), None)
 
     def tried(self, ref: Ref) -> None:

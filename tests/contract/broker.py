@@ -113,6 +113,11 @@ class Broker:
         self.stop()
         self.start()
 
+    def reload(self, *, acl: str) -> None:
+        """Another access list, without ending connections: SIGHUP."""
+        self._file("acl", acl)
+        self._signal(signal.SIGHUP)
+
     def pause(self) -> None:
         """SIGSTOP: connections stay, nothing is answered."""
         self._signal(signal.SIGSTOP)

@@ -250,25 +250,7 @@ def test_a_quota_makes_everything_wait_and_come_again() -> None:
     with StubBroker(answers(CONNACK_5, answer)) as broker, Running(broker.url) as running:
         running.append("sample", b"1", b"2")
         running.until_sent()
-        assert running.count("uplink_paused") == 2 and running.count("uplink_parked") == 0
-
-
-def test_a_disconnect_for_size_parks_the_largest_record() -> None:
-    accept = answers(CONNACK_5, lambda mid: b"\x40\x02" + mid)
-
-    def chokes(connection: socket.socket, _connect: bytes) -> None:
-        connection.sendall(CONNACK_5)
-        received = b""
-        while b"poison" not in received:
-            received += connection.recv(4096)
-        connection.sendall(b"\xe0\x02\x95\x00")
-
-    outbox = MemoryOutbox()
-    outbox.append("sample", b"small")
-    outbox.append("sample", b"poison" * 500)
-    with StubBroker(chokes, accept) as broker, Running(broker.url, outbox) as running:
-        running.until(lambda: running.outbox.waiting()["sample"] == 1)
-        assert running.counters.snapshot()["uplink_failures{too_large}"] == 1
+        assert running.count("uplink_paused") == 2 and running.count("uplink_refused") == 0
 
 
 def test_the_broker_s_receive_maximum_is_kept() -> None:

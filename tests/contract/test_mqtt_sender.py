@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -114,33 +113,6 @@ def test_a_half_open_connection_is_noticed_within_the_ack_timeout(tmp_path: Path
         running.until_cause("timeout")
         broker.resume()
         running.until_sent()
-
-
-def test_a_denied_topic_parks_its_records_and_the_queue_goes_on(tmp_path: Path) -> None:
-    acl = "user agent\ntopic readwrite ea1/#\ntopic deny ea1/plant-a/press/up/data/sample\n"
-    password = tmp_path / "password"
-    password.write_text("secret\n")
-    password.chmod(0o600)
-    login: dict[str, Any] = {"username": "agent", "password_file": str(password)}
-    with (
-        Broker(tmp_path, users={"agent": "secret"}, acl=acl) as broker,
-        Running(broker.url, **login) as running,
-    ):
-        running.until_state("connected")
-        running.append("sample", b"denied 1", b"denied 2")
-        running.append("event", b"allowed")
-        running.until(lambda: "event" not in running.outbox.waiting())
-        running.until(lambda: running.count("uplink_parked") == 2)
-        assert running.outbox.waiting()["sample"] == 2
-        assert running.count("uplink_connects") == 1
-
-
-def test_a_record_larger_than_the_broker_takes_is_parked(tmp_path: Path) -> None:
-    with Broker(tmp_path, options=["max_packet_size 2000"]) as broker, Running(broker.url) as running:
-        running.until_state("connected")
-        running.append("sample", b"x" * 3000, b"small")
-        running.until(lambda: running.outbox.waiting()["sample"] == 1)
-        assert running.counters.snapshot()["uplink_parked{packet too large}"] == 1
 
 
 def test_two_agents_with_one_identity_soon_stop_throwing_each_other_out(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from edge_agent.counters import Counters
 from edge_agent.model import NS, Site, SpoolDef, UplinkDef
 from edge_agent.process.results import AlarmTransition
 from edge_agent.uplink.backoff import BackoffPolicy
+from edge_agent.uplink.inbox import Auditor, no_audit
 from edge_agent.uplink.limits import Limits
 from edge_agent.uplink.outbox import MemoryOutbox, Outbox
 from edge_agent.uplink.sender import Sender, Tuning
@@ -28,6 +29,7 @@ FAST = Tuning(
     drain_ns=500 * MS,
     goodbye_ns=300 * MS,
     health_ns=100 * MS,
+    look_ns=20 * MS,
 )
 
 
@@ -55,6 +57,7 @@ class Running:
         alarms: Callable[[], Sequence[AlarmTransition]] = tuple,
         health: Callable[[], Mapping[str, Any]] | None = None,
         limits: dict[str, Any] | None = None,
+        audit: Auditor = no_audit,
         **uplink: Any,
     ) -> None:
         self.outbox = outbox if outbox is not None else MemoryOutbox()
@@ -62,8 +65,9 @@ class Running:
         if limits:
             tuning = replace(tuning, limits=replace(tuning.limits, **limits))
         self.sender = Sender(
-            site(url, **uplink), self.outbox, SystemClock(), self.counters, alarms, health, tuning=tuning
-        )
+            site(url, **uplink), self.outbox, SystemClock(), self.counters, alarms, health,
+            audit=audit, tuning=tuning,
+        )  # fmt: skip
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self.sender.run, args=(self._stop,))
 
@@ -85,7 +89,13 @@ class Running:
             time.sleep(0.005)
 
     def until_state(self, state: str) -> None:
-        self.until(lambda: self.sender.snapshot()["state"] == state)
+        """`connected`: and the backlog is known, so that what is appended from here on is live."""
+
+        def reached() -> bool:
+            snapshot = self.sender.snapshot()
+            return snapshot["state"] == state and (state != "connected" or snapshot["window"] > 0)
+
+        self.until(reached)
 
     def until_sent(self) -> None:
         self.until(lambda: not self.outbox.waiting())

@@ -11,12 +11,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import random
+from dataclasses import replace
 from pathlib import Path
 
-from edge_agent.model import MonoNs, WallNs
+from edge_agent.model import NS, MonoNs, WallNs
 from edge_agent.records import codec
+from edge_agent.records.bodies import Alarm
+from edge_agent.records.envelope import Envelope
 from edge_agent.records.events import Gap
-from edge_agent.records.values import STREAMS, Kind, Loss, Mark
+from edge_agent.records.values import STREAMS, EncodedRecord, Kind, Loss, Mark, Stamp
 from edge_agent.spool import Spool
 from edge_agent.spool.fake_files import FakeFiles, PowerCut
 from tests.unit.spool.rig import T0, drain, epoch, lost, open_spool, record
@@ -33,7 +36,7 @@ class Life:
         self.rng = random.Random(seed)
         self.files = FakeFiles(seed, capacity)
         self.failing = failing
-        self.limits = {"max_bytes": 500_000, "keep_bytes": 150_000, **limits}
+        self.limits = {"max_bytes": 500_000, "keep_bytes": 150_000, "max_age_ns": NS, **limits}
         self.number = 0
         self.given: set[Key] = set()
         self.durable: set[Key] = set()
@@ -44,6 +47,8 @@ class Life:
         """What each GAP record declares."""
         self.purged: set[Key] = set()
         self.faults = 0
+        self.fail_once: tuple[int, int] | None = None
+        """At which operation, with which errno, beside what fails at random."""
         self.ended: dict[tuple[bytes, str], int] = {}
         """What a START says was left of the epoch before it."""
 
@@ -70,6 +75,9 @@ class Life:
                 self.cached |= run.appended
 
     def _fail(self, _operation: str, _path: Path) -> int:
+        if self.fail_once and self.files.operations == self.fail_once[0]:
+            self.faults += 1
+            return self.fail_once[1]
         if self.failing and self.rng.random() < self.failing:
             self.faults += 1
             return self.rng.choice(ERRORS)
@@ -92,7 +100,7 @@ class Life:
         missing = self.durable - set(found) - self.received - declared - told - self._interrupted()
         assert not missing, f"neither there nor declared: {sorted(missing)[:5]}"
         damaged = lost([loss for loss in undeclared if loss.reason == "corrupt"])
-        if not self.failing:
+        if not self.faults:
             assert not damaged & self.durable, "declared damaged although it was safe"
         referred = {s.dict_hash for log in spool._logs.values() for s in log.segments if not s.gone}
         assert referred - {b"", None} <= {birth.dict_hash for birth in spool.births()}
@@ -107,7 +115,7 @@ class Life:
 
     def _interrupted(self) -> set[Key]:
         """What START declares: it knows no better where the newest file could not be read, and only there."""
-        if not self.failing:
+        if not self.faults:
             return set()
         return {key for key in self.durable if key[2] > self.ended.get(key[:2], 1 << 62)}
 
@@ -167,7 +175,14 @@ class _Run:
             last = self.seq["sample"] = first + count - 1
             loss = Loss(epoch(self.life.number), "sample", first, last, count, "overflow", None, None)
             self.spool.note_losses([loss])
+        elif what < 0.905:
+            refused = self.spool.read(self.rng.choice(("sample", "summary", "alarm")), max_records=2)
+            for one in refused:
+                self.spool.refuse(one.stream, [one.position])
         elif what < 0.91:
+            # All alarms are from T0, by a clock that was set.
+            self.spool.expire(WallNs(T0 + 2 * NS))
+        elif what < 0.915:
             with contextlib.suppress(OSError):
                 self.spool.purge([self.rng.choice(("sample", "alarm"))], WallNs(T0))
         else:
@@ -183,6 +198,8 @@ class _Run:
         made = record(
             seq, stream, number=number, size=size, kind=kind, dictionary=dictionary, declares=declares
         )
+        if stream == "alarm":
+            made = replace(made, data=_alarm(made))
         key = made.epoch, stream, seq
         self.life.given.add(key)
         if declares:
@@ -205,8 +222,16 @@ class _Run:
             for one in records:
                 self.life.received.add((one.epoch, stream, one.seq))
                 if one.data[:1] == b"\x98":
-                    assert isinstance(codec.decode(one.data)[1], Gap)
+                    assert isinstance(codec.decode(one.data)[1], Gap | Alarm)
             self.spool.ack(stream, [one.position for one in records])
             if not records:
                 return
             position = records[-1].position + 1
+
+
+def _alarm(record: EncodedRecord) -> bytes:
+    """A real one: its age is read from the record itself."""
+    at = Stamp(WallNs(T0), MonoNs(0), True)
+    head = Envelope(kind=Kind.ALARM, epoch=record.epoch, stream="alarm", seq=record.seq, dict_hash=b"", t0=at)
+    body = Alarm(name="a", device="d", point="", active=True, value=1.0, severity="info", repeated=False)
+    return codec.encode(head, body)

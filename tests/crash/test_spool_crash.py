@@ -175,13 +175,50 @@ def test_a_disk_that_fails_from_the_kth_operation_on_stops_nothing(code: int) ->
 # --- damage -------------------------------------------------------------------------------------------
 
 
-def filled(files: FakeFiles, count: int = 150) -> list[Path]:
-    """Several segments of samples, all durable; their paths."""
+def filled(files: FakeFiles, count: int = 150, *, used: bool = False) -> list[Path]:
+    """Several segments of samples, all durable; their paths. With `used` they stand in files of other
+    records, which were acknowledged."""
     spool = open_spool(files, max_bytes=2 << 20)
-    spool.append([record(seq, size=1000) for seq in range(1, count + 1)])
+    first = 1
+    if used:
+        for first in (1, 601):
+            # Of another size, so that they end elsewhere in their files.
+            spool.append([record(seq, size=1300) for seq in range(first, first + 600)])
+            spool.ack("sample", range(1, first + 600))
+            commit(spool)
+        first += 600
+        assert len(spool._pool) >= 3
+        # So that what follows begins a file.
+        spool._logs["sample"].close()
+    spool.append([record(seq, size=1000) for seq in range(first, first + count)])
     commit(spool)
     files.kill()
-    return [path for path in files.paths() if path.suffix == ".seg"]
+    return [path for path in files.paths() if path.suffix == ".seg"][-3:]
+
+
+@pytest.mark.parametrize("at", ["frame", "page", "tail", "whole"])
+def test_damage_in_a_file_that_was_used_before_costs_the_same(at: str, seed: int) -> None:
+    rng = random.Random(seed)
+    for _ in range(20):
+        files = FakeFiles()
+        # Not the first: a missing oldest file cannot be told from one that was given up.
+        path = filled(files, used=True)[1]
+        data, end = files._names[path].data, content_end(files, path)
+        assert any(data[end:]), "nothing of the earlier segment is behind the content"
+        place = rng.randrange(80, end)
+        if at == "frame":
+            files.flip(path, place * 8)
+        elif at == "page":
+            data[place : place + 4096] = bytes(len(data[place : place + 4096]))
+        elif at == "tail":
+            del data[place:]
+        else:
+            files.unlink(path)
+        spool = open_spool(files, 2)
+        found = [seq for seq in seqs(spool) if seq > 1200]
+        gone = sorted(seq for _, _, seq in lost(spool.take_losses()) if seq > 1200)
+        assert gone
+        assert sorted(found + gone) == list(range(1201, 1351))
 
 
 def test_every_flipped_bit_costs_exactly_one_declared_record(seed: int) -> None:
@@ -463,3 +500,29 @@ def test_a_read_only_directory_means_memory_and_what_is_stored_is_still_sent(sma
     commit(spool, 1)
     assert "Read-only" in spool.stats().problem
     spool.close(MonoNs(0))
+
+
+def test_a_loss_the_reader_found_is_noted_before_the_segment_it_was_the_rest_of_goes() -> None:
+    files = FakeFiles()
+    paths = filled(files)
+    files.flip(paths[0], 5_000 * 8)
+    spool = open_spool(files, 2, max_bytes=2 << 20)
+    position = 0
+    while records := spool.read("sample", position):
+        spool.ack("sample", [one.position for one in records])
+        position = records[-1].position + 1
+
+    def killed(operation: str, path: Path) -> int:
+        if operation == "sync" and path.suffix == ".free":
+            raise PowerCut
+        return 0
+
+    # Everything of the first segment is acknowledged or lost, so its file is used again.
+    files.fail = killed
+    with pytest.raises(PowerCut):
+        commit(spool)
+    files.fail = lambda _operation, _path: 0
+    files.kill()
+    assert paths[0] not in files.paths()
+    [loss] = open_spool(files, 3).take_losses()
+    assert (loss.reason, loss.count) == ("corrupt", 1)

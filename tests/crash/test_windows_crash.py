@@ -9,12 +9,14 @@ from dataclasses import replace
 
 import pytest
 
-from edge_agent.model import NS, Site
+from edge_agent.model import NS, MonoNs, Site
 from edge_agent.records.decode import Decoder, SummaryRow, SummaryRows
 from edge_agent.records.events import Start
+from edge_agent.records.values import Kind
 from edge_agent.spool.fake_files import FakeFiles, PowerCut
 from tests.unit.daemon.lives import BEGIN, Gateway
 from tests.unit.process.sites import point, site
+from tests.unit.spool.rig import commit, epoch, open_spool, record
 
 WINDOW_S, CHECKPOINT_S, PAUSE_S = 20, 5, 3
 ONE = replace(site([point("p", poll_ns=NS)], window_ns=WINDOW_S * NS), checkpoint_ns=CHECKPOINT_S * NS)
@@ -169,3 +171,26 @@ def test_damaged_checkpoints_lose_windows_but_not_in_silence(seed: int) -> None:
                 gateway.damage_checkpoints()
         last_life(gateway)
         judge(gateway, 3 * WINDOW_S)
+
+
+def test_a_run_that_was_cut_before_its_start_was_durable_is_not_the_previous_one() -> None:
+    """Else nobody would ever declare what the run before it lost: its START names that one."""
+    for seed in range(100):
+        files = FakeFiles(seed=seed)
+        spool = open_spool(files, 1)
+        spool.append([record(1, "event", kind=Kind.START)])
+        commit(spool)
+        files.crash()
+        spool = open_spool(files, 2)
+        files.cut_at = files.operations + 1 + seed % 25
+        with contextlib.suppress(PowerCut):
+            spool.append(
+                [replace(record(1, "event", number=2, kind=Kind.START, size=600), durable_first=True)]
+            )
+            # Not sent either while a power cut may take it.
+            assert spool.last_seq("event") == 0
+            spool.commit(MonoNs(0), ("event",))
+        files.cut_at = None
+        files.crash()
+        before = open_spool(files, 3).recovery
+        assert (before.epoch, before.last["event"]) in ((epoch(1), 1), (epoch(2), 1))

@@ -6,119 +6,28 @@ observed, and no longer than that by more than the format promises. Times are wa
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from edge_agent.model import NS, DeviceDef, Send, Site
 from edge_agent.simulator import log
 from edge_agent.simulator.encode import value_of
 from edge_agent.simulator.log import Entry
-from tests.e2e.ledger import Change, Gap, Key, Ledger, Value, Window
-
-SAME_TIME_NS = NS
-"""A value's time is when the agent read its last byte; a busy test machine is this late at worst."""
-EDGE_NS = NS // 20
-"""How far the clocks of two processes, each read once, may seem apart at the edge of a gap."""
-START_NS = 2 * NS
-"""From exec to the first record on the disk, on a busy machine."""
-
-Truth = Mapping[Key, Sequence[tuple[int, Any]]]
-"""Per point what was served, and when."""
-
-
-class End(StrEnum):
-    KILLED = "killed"
-    CUT = "cut"
-    """The power went."""
-    STOPPED = "stopped"
-
-
-@dataclass(frozen=True, slots=True)
-class Life:
-    """One run of the agent."""
-
-    started: int
-    ended: int
-    """When it was killed, or told to stop."""
-    end: End
-    slow_ns: int = 0
-    """For how long before its end the disk was made slower than a commit interval: what was read then may be
-    lost in addition."""
-    still: tuple[tuple[int, int], ...] = ()
-    """When its process stood still: a reply that came then is found afterwards, and answers nothing."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Promise:
-    """How much longer than the time without an agent a gap may be."""
-
-    commit_ns: int
-    window_ns: int
-    slack_ns: int = NS // 2
-    """For threads that a busy test machine wakes late: a thing of one gap, not of their sum."""
-
-    def of(self, end: End, stream: str) -> int:
-        """A kill takes what was read in the last commit interval, a power cut one interval more, both the
-        window that was open; an orderly end takes nothing."""
-        if end is End.STOPPED:
-            return 0
-        commits = {End.KILLED: 1, End.CUT: 2}[end]
-        return commits * self.commit_ns + (self.window_ns if stream == "summary" else 0)
-
-
-@dataclass(slots=True)
-class Verdict:
-    served: int = 0
-    stored: int = 0
-    windows: int = 0
-    in_gaps: int = 0
-    """Served, not stored, and declared."""
-    excused: int = 0
-    """Served, and told by the agent to have been bad then: on a busy machine the simulator answers later
-    than the agent waits."""
-    lost: list[str] = field(default_factory=list)
-    doubled: list[str] = field(default_factory=list)
-    foreign: list[str] = field(default_factory=list)
-    """Received, but never served at that time for that point."""
-    wrong: list[str] = field(default_factory=list)
-    """Windows, gaps and alarms that cannot be."""
-    over: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    """Per stream and pause: seconds the gap is longer than the time without an agent, or with a slow disk."""
-    losses: Counter[str] = field(default_factory=Counter)
-    """Records lost by reason, as GAP records say."""
-
-    def faults(self) -> list[str]:
-        return [*self.lost, *self.doubled, *self.foreign, *self.wrong]
-
-    def figures(self) -> str:
-        over = "; ".join(
-            f"{stream}: {len(seconds)} pauses, {sum(seconds):.2f} s over downtime, at most {max(seconds):.2f}"
-            for stream, seconds in sorted(self.over.items())
-        )
-        return (
-            f"served {self.served}, stored {self.stored}, windows {self.windows}, declared {self.in_gaps}, "
-            f"bad {self.excused}, missing {len(self.lost)}, doubled {len(self.doubled)}, "
-            f"foreign {len(self.foreign)}, wrong {len(self.wrong)}, lost records {dict(self.losses)}; "
-            f"{over or 'no pause'}"
-        )
-
-
-def together(verdicts: Iterable[Verdict]) -> Verdict:
-    """Of several agents one."""
-    whole = Verdict()
-    for verdict in verdicts:
-        for number in ("served", "stored", "windows", "in_gaps", "excused"):
-            setattr(whole, number, getattr(whole, number) + getattr(verdict, number))
-        for faults in ("lost", "doubled", "foreign", "wrong"):
-            getattr(whole, faults).extend(getattr(verdict, faults))
-        for stream, seconds in verdict.over.items():
-            whole.over[stream] += seconds
-        whole.losses += verdict.losses
-    return whole
+from tests.e2e.account_windows import judge_windows
+from tests.e2e.ledger import Change, Gap, Key, Ledger, Value
+from tests.e2e.verdict import (
+    EDGE_NS,
+    SAME_TIME_NS,
+    Life,
+    Promise,
+    Truth,
+    Verdict,
+    had_to_arrive,
+    is_covered,
+)
 
 
 def truth_of(devices: Iterable[DeviceDef], entries: Sequence[Entry], send: Send) -> Truth:
@@ -141,10 +50,11 @@ def judge(
     verdict = Verdict(stored=sum(value.good for value in ledger.values), windows=len(ledger.windows))
     covered = {stream: _covered(stream, ledger) for stream in ("sample", "summary")}
     _judge_values(samples, ledger.values, covered["sample"], lives, verdict)
-    _judge_windows(summaries, ledger.windows, covered["summary"], lives, verdict)
+    judge_windows(summaries, ledger.windows, covered["summary"], lives, verdict)
+    times = sorted(t for truth in (samples, summaries) for served in truth.values() for t, _ in served)
     for gap in ledger.gaps:
         if gap.is_pause:
-            _judge_pause(gap, ledger, lives, promise, verdict)
+            _judge_pause(gap, ledger, _Past(lives, times), promise, verdict)
         else:
             verdict.losses[gap.reason] += gap.count or 0
     verdict.lost += [f"record {missing}" for missing in ledger.missing]
@@ -169,25 +79,33 @@ def _covered(stream: str, ledger: Ledger) -> list[tuple[int, int]]:
     ]  # fmt: skip
 
 
-def _is_covered(t0: int, t1: int, gaps: Sequence[tuple[int, int]]) -> bool:
-    """Whether a gap touches the time from `t0` to `t1`."""
-    return any(begin - EDGE_NS <= t1 and t0 <= end + EDGE_NS for begin, end in gaps)
+@dataclass(frozen=True, slots=True)
+class _Past:
+    lives: Sequence[Life]
+    times: Sequence[int]
+    """When anything was served, in order."""
+
+    def observed(self, life: Life) -> int:
+        """How long a life read something: not while it started."""
+        place = bisect_left(self.times, life.started)
+        first = self.times[place] if place < len(self.times) else life.ended
+        return max(0, life.ended - first)
 
 
-def _judge_pause(gap: Gap, ledger: Ledger, lives: Sequence[Life], promise: Promise, verdict: Verdict) -> None:
+def _judge_pause(gap: Gap, ledger: Ledger, past: _Past, promise: Promise, verdict: Verdict) -> None:
     """A pause lies between the end of one life and a later one, and only lives that were too short to leave
     anything behind lie in it."""
     t0, t1 = _begin(gap, ledger), gap.t1
-    before = [life for life in lives if life.started <= t0 <= life.ended + EDGE_NS]
-    after = [life for life in lives if t1 is not None and life.started <= t1 <= life.ended]
+    before = [life for life in past.lives if life.started <= t0 <= life.ended + EDGE_NS]
+    after = [life for life in past.lives if t1 is not None and life.started <= t1 <= life.ended]
     if not before or not after or t1 is None or t1 < t0:
         verdict.wrong.append(f"{gap}: belongs to no pause")
         return
     over = before[0].ended - before[0].slow_ns - t0
     allowed = promise.of(before[0].end, gap.stream) + promise.slack_ns
-    for life in lives:
+    for life in past.lives:
         if before[0].ended < life.started and life.ended < after[0].started:
-            over += max(0, life.ended - life.started - START_NS)
+            over += max(0, past.observed(life) - life.slow_ns)
             allowed += promise.of(life.end, gap.stream)
     verdict.over[gap.stream].append(max(0, over) / NS)
     if over > allowed:
@@ -209,7 +127,7 @@ def _judge_values(
         bad = sorted(value.t for value in received.pop(key, []) if not value.good)
         verdict.served += len(served)
         for t, value in served:
-            if not taken[t, value] and _had_to_arrive(t, lives):
+            if not taken[t, value] and had_to_arrive(t, lives):
                 what = f"{'.'.join(key)} = {value} served at {t / NS:.3f}"
                 _explain(what, t, _read_by(t, lives), bad, gaps, verdict)
     verdict.foreign += [f"{key}: no such point" for key in received]
@@ -248,7 +166,7 @@ def _explain(
     what: str, t: int, read_by: int, bad: list[int], gaps: Sequence[tuple[int, int]], verdict: Verdict
 ) -> None:
     """Why a value is not there: declared, or bad when the agent read it, or lost."""
-    if _is_covered(t, t, gaps):
+    if is_covered(t, t, gaps):
         verdict.in_gaps += 1
         return
     place = bisect_left(bad, t - SAME_TIME_NS)
@@ -257,58 +175,6 @@ def _explain(
         verdict.excused += 1
     else:
         verdict.lost.append(what)
-
-
-def _had_to_arrive(t: int, lives: Sequence[Life]) -> bool:
-    """All but what was served behind the last order to stop."""
-    return not lives or t <= lives[-1].ended
-
-
-# --- windows -------------------------------------------------------------------------------------
-
-
-def _judge_windows(
-    truth: Truth, windows: Sequence[Window], gaps: Sequence[tuple[int, int]], lives: Sequence[Life],
-    verdict: Verdict,
-) -> None:  # fmt: skip
-    by_place: dict[Key, dict[int, list[Window]]] = defaultdict(lambda: defaultdict(list))
-    for window in windows:
-        by_place[window.key][window.t0].append(window)
-    for key, served in truth.items():
-        times = [t for t, _ in served]
-        own = by_place.pop(key, {})
-        length = min((window.t1 - window.t0 for one in own.values() for window in one), default=NS)
-        for t0, parts in own.items():
-            _judge_window(key, served, times, parts, _is_covered(t0, parts[0].t1, gaps), verdict)
-        # A window in which something was served and nothing declared must be there.
-        for t0 in {t - t % length for t in times}:
-            edge = _is_covered(t0, t0 + length, gaps) or not _had_to_arrive(t0 + length, lives)
-            inside = bisect_left(times, t0 + length - 2 * EDGE_NS) - bisect_right(times, t0 + 2 * EDGE_NS)
-            if t0 not in own and not edge and inside > 0:
-                verdict.lost.append(f"window of {'.'.join(key)} at {t0 / NS:.3f}")
-    verdict.foreign += [f"windows of {key}: no such point" for key in by_place]
-
-
-def _judge_window(
-    key: Key, served: Sequence[tuple[int, Any]], times: Sequence[int], parts: Sequence[Window], touched: bool,
-    verdict: Verdict,
-) -> None:  # fmt: skip
-    """`parts`: a window that a restart cut is told in two, each for what its run saw."""
-    t0, t1 = parts[0].t0, parts[0].t1
-    name = f"window of {'.'.join(key)} at {t0 / NS:.3f}"
-    wide = served[bisect_left(times, t0 - 2 * EDGE_NS) : bisect_right(times, t1 + 2 * EDGE_NS)]
-    surely = bisect_left(times, t1 - 2 * EDGE_NS) - bisect_right(times, t0 + 2 * EDGE_NS)
-    count = sum(window.count for window in parts)
-    if count > len(wide):
-        verdict.doubled.append(f"{name}: {count} values, {len(wide)} were served")
-    if len(parts) > 1 and not touched:
-        verdict.doubled.append(f"{name}: told {len(parts)} times, and nothing was interrupted")
-    if not touched and count + sum(window.bad for window in parts) < surely:
-        verdict.lost.append(f"{name}: {count} values, {surely} were served")
-    known = [value for _, value in wide]
-    for extreme in [x for window in parts for x in (window.min, window.max) if x is not None]:
-        if not any(abs(extreme - value) <= 1e-9 * max(1.0, abs(value)) for value in known):
-            verdict.foreign.append(f"{name}: {extreme} was never served")
 
 
 def polls_made(site: Site, truth: Truth, lives: Sequence[Life]) -> float:

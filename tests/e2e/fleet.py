@@ -12,7 +12,6 @@ Every agent reads a plant of its own, all alike (`plant.py`).
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -20,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,18 +32,19 @@ from edge_agent.simulator.script import Setting, load_script
 from edge_agent.simulator.serial_line import SimulatedLine
 from edge_agent.simulator.truth import event_edges
 from tests.contract.broker import Broker
-from tests.e2e import account, ledger
-from tests.e2e.account import End, Life, Promise, Verdict
+from tests.e2e import account
 from tests.e2e.ledger import Ledger
 from tests.e2e.oracle import alarm_truth
 from tests.e2e.plant import COMMIT_S, CONFIG, SCRIPT, WINDOW_S
+from tests.e2e.receivers import RECEIVER
+from tests.e2e.verdict import End, Life, Promise, Verdict
 from tests.rigs.shim import Shim
 
 PROMISE = Promise(commit_ns=round(COMMIT_S * NS), window_ns=round(WINDOW_S * NS))
 
 
 def wait(
-    condition: Callable[[], Any], timeout_s: float = 30.0, what: str = "condition", every_s: float = 0.1
+    condition: Callable[[], Any], timeout_s: float = 60.0, what: str = "condition", every_s: float = 0.1
 ) -> Any:
     """Until `condition` is true; its value. An agent that does not answer yet is not true."""
     deadline = time.monotonic() + timeout_s
@@ -178,14 +179,19 @@ class Member:
         return {device["state"] for bus in self.status()["buses"] for device in bus["devices"]} == {"up"}
 
     def is_delivered(self) -> bool:
-        """Nothing waits but what was read in the last moment."""
-        return sum(self.status()["spool"]["unacked"].values()) <= 3
+        """Connected, and nothing waits but what was read in the last moment."""
+        now = self.status()
+        return now["uplink"]["state"] == "connected" and sum(now["spool"]["unacked"].values()) <= 3
 
     def next_alarm_ns(self) -> int:
         """When (monotonic) the level next rises or falls over the alarm's limit."""
         now, start = time.monotonic_ns(), self.line.slave.start
         edges = event_edges(self.line.slave.devices, start, MonoNs(now), MonoNs(now + 10 * NS))
         return edges[0][0]
+
+    def reads(self) -> int:
+        """Requests its line has answered so far."""
+        return sum(self.line.log.answers.values())
 
     def entries(self) -> list[Entry]:
         return self.line.log.entries()
@@ -213,38 +219,6 @@ def _flat(counters: Any) -> Iterator[tuple[str, float]]:
             yield from ((key, one) for _, one in _flat(value))
         else:
             yield key, value
-
-
-class JsonReceiver:
-    """`edge-agent receive --json`, its lines in a file."""
-
-    def __init__(self, folder: Path) -> None:
-        self.arguments = ("--json",)
-        self._out = folder / "receiver.out"
-
-    def size(self) -> int:
-        return self._out.stat().st_size
-
-    def ledger(self, agent: str) -> Ledger:
-        lines = self._out.read_text().splitlines(keepends=True)
-        return ledger.of_objects((json.loads(line) for line in lines if line.endswith("\n")), agent)
-
-
-class SqliteReceiver:
-    """`edge-agent receive --to sqlite:FILE`."""
-
-    def __init__(self, folder: Path) -> None:
-        self._database = folder / "received.sqlite"
-        self.arguments = ("--to", f"sqlite:{self._database}")
-
-    def size(self) -> int:
-        return ledger.count(self._database)
-
-    def ledger(self, agent: str) -> Ledger:
-        return ledger.of_sqlite(self._database, agent)
-
-
-RECEIVER: type[JsonReceiver] | type[SqliteReceiver] = JsonReceiver
 
 
 class Fleet:
@@ -313,11 +287,29 @@ class Fleet:
     def finish(self) -> None:
         """Every agent delivers what it has and stops in order, the receiver takes the rest and says what
         is missing."""
-        self.each(_end_well)
+        ended = self._end_well()
+        # A receiver that lost its broker comes back when its back-off says so.
+        for name, epoch in ended.items():
+            wait(partial(self._receiver.has_stop, epoch), 60, f"the STOP of {name}")
         self._drain()
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
         assert self._process.wait(30) == 0
+
+    def _end_well(self) -> dict[str, str]:
+        """Each agent's last epoch."""
+        ended: dict[str, str] = {}
+
+        def end(member: Member) -> None:
+            if member.process is None:
+                member.start()
+            wait(member.is_up, what=f"{member.name} to read")
+            wait(member.is_delivered, 120, f"{member.name} to deliver")
+            ended[member.name] = member.status()["agent"]["epoch"]
+            member.stop()
+
+        self.each(end)
+        return ended
 
     def _drain(self) -> None:
         """Until the receiver has had nothing new for two seconds."""
@@ -330,11 +322,3 @@ class Fleet:
 
     def ledger(self, name: str) -> Ledger:
         return self._receiver.ledger(name)
-
-
-def _end_well(member: Member) -> None:
-    if member.process is None:
-        member.start()
-    wait(member.is_up, what=f"{member.name} to read")
-    wait(member.is_delivered, 120, f"{member.name} to deliver")
-    member.stop()

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,6 +92,9 @@ class Ledger:
     starts: list[Start] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     """Numbers that are neither there nor declared lost."""
+    beyond: int | None = None
+    """Records that are there although the next START did not know them: published before they were durable.
+    None where that cannot be told."""
 
 
 def of_objects(objects: Iterable[Object], agent: str) -> Ledger:
@@ -149,6 +153,8 @@ def of_sqlite(path: Path, agent: str) -> Ledger:
             return database.execute(query, (agent,)).fetchall()
 
         starts = rows("select * from start where agent = ?")
+        # Those of a START are made from it below: rows without an end are an agreement of one receiver.
+        gaps = rows("select * from gap where agent = ? and to_seq is not null")
         ledger = Ledger(
             values=[
                 Value((r["device"], r["point"]), r["t"], _value(r), _label(r["quality"]))
@@ -167,13 +173,15 @@ def of_sqlite(path: Path, agent: str) -> Ledger:
             ],
             gaps=[
                 Gap(r["gap_epoch"], r["stream"], r["t0"], r["t1"], r["reason"], r["count"])
-                for r in rows("select * from gap where agent = ? and to_seq is not null")
+                for r in gaps
             ],
             starts=[Start(r["epoch"], r["t"]) for r in starts],
         )  # fmt: skip
         for start in starts:
             ledger.gaps += _pauses(start)
-        ledger.missing = list(_holes(rows, starts))
+        records = rows("select epoch, stream, seq from record where agent = ?")
+        ledger.missing = list(_holes(records, gaps, starts))
+        ledger.beyond = _beyond(records, starts)
     return ledger
 
 
@@ -183,6 +191,12 @@ def count(path: Path) -> int:
         return 0
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
         return int(database.execute("select count(*) from record").fetchone()[0])
+
+
+def stopped(path: Path, epoch: str) -> bool:
+    """Whether an epoch's STOP is in a database."""
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        return bool(database.execute("select count(*) from stop where epoch = ?", (epoch,)).fetchone()[0])
 
 
 def _value(row: sqlite3.Row) -> Any:
@@ -205,22 +219,24 @@ def _pauses(start: sqlite3.Row) -> Iterator[Gap]:
         yield Gap(start["previous"], stream, t0, start["t"], reason, None)
 
 
-def _holes(rows: Any, starts: list[sqlite3.Row]) -> Iterator[str]:
+def _beyond(records: Sequence[sqlite3.Row], starts: Sequence[sqlite3.Row]) -> int:
+    last = {start["previous"]: json.loads(start["last"] or "{}") for start in starts if start["previous"]}
+    return sum(r["epoch"] in last and r["seq"] > last[r["epoch"]].get(r["stream"], 0) for r in records)
+
+
+def _holes(
+    records: Sequence[sqlite3.Row], gaps: Sequence[sqlite3.Row], starts: Sequence[sqlite3.Row]
+) -> Iterator[str]:
     """Section 5 of docs/record-format.md: seqs of each epoch and stream that are not here, and in no GAP."""
-    accounted: dict[tuple[str, str], set[int]] = {}
-    for r in rows("select epoch, stream, seq from record where agent = ?"):
-        accounted.setdefault((r["epoch"], r["stream"]), set()).add(r["seq"])
+    accounted: dict[tuple[str, str], set[int]] = defaultdict(set)
+    for r in records:
+        accounted[r["epoch"], r["stream"]].add(r["seq"])
     ends = {key: max(seqs) for key, seqs in accounted.items()}
     for start in starts:
         for stream, last in json.loads(start["last"] or "{}").items():
             ends[start["previous"], stream] = last
-    for r in rows(
-        "select gap_epoch, stream, from_seq, to_seq from gap where agent = ? and to_seq is not null"
-    ):
-        accounted.setdefault((r["gap_epoch"], r["stream"]), set()).update(
-            range(r["from_seq"], r["to_seq"] + 1)
-        )
-    for (epoch, stream), end in sorted(ends.items()):
-        holes = sorted(set(range(1, end + 1)) - accounted.get((epoch, stream), set()))
-        if holes:
-            yield f"{stream} {epoch} {len(holes)} from {holes[0]} on"
+    for r in gaps:
+        accounted[r["gap_epoch"], r["stream"]].update(range(r["from_seq"], r["to_seq"] + 1))
+    for key, end in sorted(ends.items()):
+        if holes := sorted(set(range(1, end + 1)) - accounted[key]):
+            yield f"{key[1]} {key[0]} {len(holes)} from {holes[0]} on"

@@ -12,8 +12,20 @@ import pytest
 
 from edge_agent.model import NS
 from tests.e2e import account
-from tests.e2e.account import End, Life, Promise
-from tests.e2e.ledger import Change, Gap, Key, Ledger, Start, Value, Window, of_objects, of_sqlite
+from tests.e2e.ledger import (
+    Change,
+    Gap,
+    Key,
+    Ledger,
+    Start,
+    Value,
+    Window,
+    count,
+    of_objects,
+    of_sqlite,
+    stopped,
+)
+from tests.e2e.verdict import End, Life, Promise, Verdict
 
 T0 = 1_700_000_000 * NS
 POLL = NS // 10
@@ -63,7 +75,7 @@ class World:
             Gap(f"epoch{number}", "summary", whole, None, "interrupted", None),
         ]
 
-    def judge(self, promise: Promise = PROMISE) -> account.Verdict:
+    def judge(self, promise: Promise = PROMISE) -> Verdict:
         return account.judge(self.samples, self.summaries, self.ledger, self.lives, promise)
 
 
@@ -137,6 +149,18 @@ def a_window_counts_too_few(world: World) -> None:
     world.ledger.windows[3] = replace(world.ledger.windows[3], count=5)
 
 
+def windows_in_a_row_count_too_few(world: World) -> None:
+    for place in range(2, 7):
+        one = world.ledger.windows[place]
+        world.ledger.windows[place] = replace(one, count=one.count - 1)
+
+
+def windows_in_a_row_count_too_many(world: World) -> None:
+    for place in range(2, 7):
+        one = world.ledger.windows[place]
+        world.ledger.windows[place] = replace(one, count=one.count + 1)
+
+
 def a_window_counts_too_many(world: World) -> None:
     world.ledger.windows[3] = replace(world.ledger.windows[3], count=14)
 
@@ -164,6 +188,8 @@ def a_window_holds_what_was_never_served(world: World) -> None:
         (a_window_is_there_twice, "doubled"),
         (a_window_counts_too_few, "lost"),
         (a_window_counts_too_many, "doubled"),
+        (windows_in_a_row_count_too_few, "lost"),
+        (windows_in_a_row_count_too_many, "doubled"),
         (a_window_holds_what_was_never_served, "foreign"),
     ],
 )
@@ -211,10 +237,16 @@ def test_what_a_gap_record_declares_is_not_missing() -> None:
     assert verdict.faults() == [] and verdict.losses == {"corrupt": 1}
 
 
-def test_a_life_too_short_to_leave_anything_lies_in_the_pause_of_the_one_before() -> None:
+@pytest.mark.parametrize(("observed", "faults"), [(0.0, 0), (0.3, 0), (1.4, 1)])
+def test_a_life_too_short_to_leave_anything_lies_in_the_pause_of_the_one_before(observed, faults) -> None:
+    """However long it took to start; but not when it has read for longer than a commit interval and more."""
     world = World()
-    world.lives.insert(1, Life(T0 + 8 * NS + NS // 2, T0 + 9 * NS, End.KILLED))
-    assert world.judge().faults() == []
+    life = Life(T0 + 8 * NS + NS // 10, T0 + 9 * NS + 9 * NS // 10, End.KILLED)
+    world.lives.insert(1, life)
+    for t in range(life.ended - round(observed * NS), life.ended, POLL):
+        world.samples[N].append((t, t))
+    world.samples[N].sort()
+    assert len(world.judge().wrong) == faults
 
 
 @pytest.mark.parametrize(
@@ -238,7 +270,7 @@ def test_alarms_are_held_against_the_truth(told, faults: int) -> None:
 
 # --- where a ledger comes from -------------------------------------------------------------------
 
-OBJECTS = [
+OBJECTS: list[dict[str, Any]] = [
     {"kind": "start", "agent": "x", "epoch": "02", "t": 20.0},
     {"kind": "gap", "agent": "x", "lost_epoch": "01", "lost_stream": "sample", "t0": 9.5, "t1": 20.0,
      "reason": "interrupted", "count": None},
@@ -261,6 +293,7 @@ create table summary(site, agent, device, point, t0, t1, count, bad, missing, mi
                      last, quality, epoch, seq, row);
 create table alarm(site, agent, name, device, point, t, state, value, severity, repeated, epoch, seq);
 create table gap(site, agent, stream, gap_epoch, from_seq, to_seq, count, reason, t0, t1, epoch, seq);
+create table stop(site, agent, epoch, t, reason, last);
 create table start(site, agent, epoch, t, previous, clean, certain_until, certain, last);
 insert into sample values ('s', 'x', 'a', 'n', 21500000000, 7, null, 'good', '02', 2, 0),
                           ('s', 'y', 'a', 'n', 21500000000, 8, null, 'good', '03', 2, 0);
@@ -268,6 +301,7 @@ insert into summary values ('s', 'x', 'b', 'flow', 20000000000, 21000000000, 5, 
                             1.0, 2.0, 'good', '02', 1, 0);
 insert into alarm values ('s', 'x', 'high', 'b', 'level', 22000000000, 'active', 11.0, 'critical', 0, '02',
                           1);
+insert into stop values ('s', 'x', '02', 30000000000, 'stopped', '{}');
 insert into gap values ('s', 'x', 'sample', '01', 3, 5, 3, 'corrupt', 1000000000, 2000000000, '02', 2);
 """
 
@@ -288,4 +322,7 @@ def test_a_ledger_is_the_same_from_objects_and_from_a_database(tmp_path) -> None
         assert getattr(stored, part) == getattr(printed, part)
     # 2 is in no GAP; 7 lies beyond what was durable and is kept.
     assert stored.missing == ["sample 01 1 from 2 on"]
+    assert stored.beyond == 1
+    assert count(path) == 5
+    assert stopped(path, "02") and not stopped(path, "01")
     assert len(printed.missing) == 1

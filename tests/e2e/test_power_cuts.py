@@ -13,9 +13,10 @@ import time
 import pytest
 
 from edge_agent.model import NS
-from tests.e2e import account
 from tests.e2e.broker_log import Acknowledged
 from tests.e2e.fleet import Fleet, Member, wait
+from tests.e2e.plant import COMMIT_S, WINDOW_S
+from tests.e2e.verdict import Verdict, together
 from tests.rigs import disks
 from tests.rigs.disks import Ext4
 from tests.rigs.shim import Shim, build
@@ -101,22 +102,26 @@ def cut(folder, seed: int, cuts: list[int]) -> None:
                 member.close()
             for plug in plugs.values():
                 plug.disk.close()
-        verdicts = {name: member.verdict(fleet.ledger(name)) for name, member in fleet.members.items()}
-    verdict = account.together(verdicts.values())
+        ledgers = {name: fleet.ledger(name) for name in fleet.members}
+        verdict = together(fleet.members[name].verdict(found) for name, found in ledgers.items())
     in_window = sum(plug.in_window for plug in plugs.values())
     took = time.monotonic() - began
     print(f"{sum(cuts)} power cuts in {took:.0f} s, {in_window} between an alarm's PUBACK and its fdatasync")
     print(verdict.figures())
     judge(verdict, sum(cuts), in_window)
+    beyond = [found.beyond for found in ledgers.values() if found.beyond is not None]
+    assert not beyond or sum(beyond) >= in_window, "no cut was placed behind a PUBACK"
     assert not any(checked), checked
 
 
-def judge(verdict: account.Verdict, cuts: int, in_window: int) -> None:
+def judge(verdict: Verdict, cuts: int, in_window: int) -> None:
     assert not (faults := verdict.faults()), (len(faults), faults[:5])
     assert not verdict.losses
     assert in_window >= cuts / 4
     pauses = len(verdict.over["sample"])
     assert cuts / 3 < pauses <= cuts
+    assert sum(verdict.over["sample"]) <= COMMIT_S * pauses
+    assert sum(verdict.over["summary"]) <= (COMMIT_S + WINDOW_S) * pauses
 
 
 @pytest.mark.timeout(300)

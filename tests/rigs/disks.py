@@ -20,8 +20,11 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import functools
 import os
+import shutil
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
@@ -31,15 +34,23 @@ _EXT4_IOC_SHUTDOWN = 0x8004587D
 _NO_LOG_FLUSH = 2
 _MIB = 1 << 20
 _PAGE = 4096
-_KEEPER = 'read -r _; umount "$1" 2>/dev/null || umount -l "$1"; rmdir "$1"'
+_KEEPER = 'read -r _; umount "$1" 2>/dev/null || umount -l "$1" 2>/dev/null; rmdir "$1"'
 _BUSY_S = 10.0
 
 
+@functools.cache
 def why_not() -> str:
     """Why no disk can be made here; empty where it can."""
     if os.geteuid() != 0:
         return "mounting needs root"
-    return "" if Path("/dev/loop-control").exists() else "there are no loop devices"
+    if not Path("/dev/loop-control").exists() or not shutil.which("mkfs.ext4"):
+        return "there are no loop devices, or no mkfs.ext4"
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            Ext4(Path(folder)).close()
+        except OSError as error:
+            return f"mounting is not allowed here: {error}"
+    return ""
 
 
 class Disk:

@@ -16,6 +16,7 @@ from typing import Any
 from edge_agent.errors import KernelError
 from edge_agent.kernels import golden
 from edge_agent.kernels import layout as at
+from edge_agent.kernels.build import column_scenario
 
 _WIDTHS = {
     at.BOOL: 1, at.U16: 1, at.S16: 1, at.U32: 2, at.S32: 2, at.U64: 4, at.S64: 4, at.F32: 2, at.F64: 4,
@@ -82,8 +83,9 @@ def write() -> golden.Json:
     site = _site()
     extra = {"moves": ("i64", 256), "out_i": ("i64", 1024), "out_f": ("f64", 1024)}
     site.tables |= {name: (golden.ELEMENTS[kind] * length)() for name, (kind, length) in extra.items()}
+    site.tables |= column_scenario.tables()
     before = {name: golden.pack(table) for name, table in site.tables.items()}
-    calls = [_run(functions, name, arguments, site.tables) for name, arguments in _calls(site)]
+    calls = [_run(functions, name, arguments, site.tables) for name, arguments in _all_calls(site)]
     if missing := set(functions) - {call[0] for call in calls}:
         raise KernelError(f"no golden vector calls {', '.join(sorted(missing))}: extend build/scenario.py")
     return {
@@ -181,6 +183,11 @@ def _add_invalid(site: _Site) -> None:
         place = site.row({0: 0x7FFF, 1: -1, 2: 0x8000, 3: 0x9999}, {})
         site.tables["config_i"][start + at.INVALID_AT] = place
         site.tables["config_i"][start + at.INVALID_COUNT] = 4
+
+
+def _all_calls(site: _Site) -> Iterator[tuple[str, list[golden.Json]]]:
+    yield from _calls(site)
+    yield from column_scenario.calls(site.tables)
 
 
 # --- the calls --------------------------------------------------------------------------------

@@ -78,6 +78,9 @@ SNAPSHOT: dict[str, Any] = {
         "backlog": 3,
         "error": "connection refused",
         "hint": "is the broker running?",
+        "unconfirmed": 7,
+        "set_aside": 1,
+        "replays": [{"stream": "sample", "from": 5, "to": 9, "left": 2}],
     },
 }
 
@@ -100,6 +103,9 @@ def test_the_overview_says_who_is_down_and_why() -> None:
         "3 records wait",
         "connection refused",
         "hint: is the broker running?",
+        "7 records wait for a receiver",
+        "refuses 1 records",
+        "replay sample 5 to 9: 2 left",
     ):
         assert part in text, part
     assert "low" not in text

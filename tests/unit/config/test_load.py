@@ -93,6 +93,11 @@ def test_a_point_that_is_polled_once_a_window_or_less_sends_samples(reference: P
     assert points["e_imp"].send is Send.SAMPLES
 
 
+def test_a_batch_of_samples_may_last_longer_than_a_commit_interval() -> None:
+    text = MINIMAL + '[samples]\nbatch = "10s"\n'
+    assert config.parse(text.encode(), "f", default_id=lambda: "box-123abc").batch_ns == 10_000 * MS
+
+
 def test_what_is_left_out_has_the_documented_default() -> None:
     loaded = config.parse(MINIMAL.encode(), "f", default_id=lambda: "box-123abc")
     assert loaded.agent == "box-123abc"
@@ -103,6 +108,7 @@ def test_what_is_left_out_has_the_documented_default() -> None:
         0.9,
     )
     assert loaded.window_ns == 60_000 * MS
+    assert loaded.batch_ns == 0
     assert loaded.spool.path == "/var/lib/edge-agent/spool"
     assert dict(loaded.devices[0].periods) == {
         "fast": 1000 * MS, "normal": 5000 * MS, "slow": 60_000 * MS, "once": 3_600_000 * MS,

@@ -113,7 +113,7 @@ class Gateway:
         self.end_spool()
 
     def end_spool(self) -> None:
-        self._writer._commit_at = self.clock.mono_ns()
+        self._writer.commit_next()
         self._writer.turn(self.clock.mono_ns())
         self._receive()
         self.spool.close(self.clock.mono_ns())

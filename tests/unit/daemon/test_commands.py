@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -35,7 +36,17 @@ from edge_agent.daemon.commands import (
 )
 from edge_agent.daemon.desk import Desk
 from edge_agent.daemon.status import CLIENT_NS
-from edge_agent.model import NS, Area, BusDef, DeviceServerLink, MonoNs, PointType, SerialLink, TcpLink
+from edge_agent.model import (
+    NS,
+    Area,
+    BusDef,
+    DeviceServerLink,
+    MonoNs,
+    PointType,
+    SerialLink,
+    SpoolDef,
+    TcpLink,
+)
 from tests.unit.bus.site import device, site
 
 READ = {"command": "read", "bus": "b", "unit_id": 1, "area": "holding", "address": 0, "count": 2}
@@ -193,6 +204,35 @@ def test_a_read_goes_to_the_device_of_its_unit_or_to_a_guest(counter):
         ReadRequest(-9, 9, Area.HOLDING, 0, 2, ()),
     ]
     assert [one.what.device for one in counter.buses[1].asked] == [2]
+
+
+def test_a_purge_is_handed_to_the_spool_answered_and_recorded(counter, tmp_path):
+    asked: list[Any] = []
+    audits: list[Any] = []
+    own = str(tmp_path / "spool")
+    store = SimpleNamespace(purge=lambda streams, answer: asked.append((streams, answer)))
+    site = replace(counter.site, spool=SpoolDef(path=own))
+    desk = Desk(site, counter.buses, FakeClock(), counter.counters, store=store, audit=audits.append)
+
+    def take(**fields):
+        line = json.dumps({"command": "purge", "path": own, "streams": ["sample", "alarm"], **fields})
+        desk.take(line.encode(), lambda reply: counter.replies.append(json.loads(reply)), "local uid 7")
+        return counter.replies[-1] if counter.replies else None
+
+    assert take() is None
+    (streams, answer), *_ = asked
+    assert streams == ("sample", "alarm")
+    answer({"sample": 3, "alarm": 0})
+    assert counter.replies == [{"purged": {"sample": 3, "alarm": 0}}]
+    answer(OSError("disk gone"))
+    assert counter.replies[-1]["reason"] == "failed"
+    assert [(one.who, one.result) for one in audits] == [
+        ("local uid 7", "done"), ("local uid 7", "failed: disk gone")
+    ]  # fmt: skip
+    assert take(path="/elsewhere")["reason"] == "unknown"
+    for streams in ([], ["event"], "sample", [1], [["sample"]], None):
+        assert take(streams=streams)["reason"] == "malformed"
+    assert len(asked) == 1
 
 
 def test_a_device_is_found_by_its_name(counter):

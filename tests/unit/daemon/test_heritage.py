@@ -12,7 +12,9 @@ from edge_agent.records.decode import SummaryRow
 from tests.unit.daemon.lives import HOUR, Gateway
 from tests.unit.process.sites import point, site
 
-TWO = site([point("p", poll_ns=NS), point("q", address=4, poll_ns=NS)], window_ns=HOUR)
+POINTS = [point("p", poll_ns=NS), point("q", address=4, poll_ns=NS)]
+WINDOW_S = 900
+TWO = site(POINTS, window_ns=WINDOW_S * NS)
 
 
 def rows(gateway: Gateway) -> list[SummaryRow]:
@@ -24,7 +26,7 @@ def shape(found: Sequence[SummaryRow]) -> list[tuple[str, int, int, float | None
 
 
 def test_an_hour_killed_in_its_59th_minute_arrives_as_one_window():
-    gateway = Gateway(TWO)
+    gateway = Gateway(site(POINTS, window_ns=HOUR))
     gateway.start()
     gateway.poll_for(58 * 60)
     gateway.kill()
@@ -50,7 +52,7 @@ def test_a_window_that_ended_meanwhile_is_sent_at_once_also_days_later(pause_s: 
     gateway.turn()
     (p, _) = rows(gateway)
     assert (p.count, p.first) == (600 - gateway.lost_polls, 1)
-    assert p.count + p.missing <= 3600
+    assert p.count + p.missing <= WINDOW_S
     (start,) = gateway.starts()[1:]
     assert start.previous.certain["summary"] == gateway.checkpoints[-2].snapshot.until_ns
 
@@ -63,14 +65,14 @@ def test_a_restart_does_not_cut_the_window_in_two():
     assert rows(gateway) == []
     gateway.pass_time(20)
     gateway.start()
-    gateway.poll_for(3600 - 620 + 10)
+    gateway.poll_for(WINDOW_S - 620 + 10)
     (p, _) = rows(gateway)
-    assert (p.count, p.missing) == (3580 - 1, 20)
+    assert (p.count, p.missing) == (WINDOW_S - 20 - 1, 20)
     assert gateway.starts()[1].previous.clean
 
 
 def test_a_window_not_longer_than_the_checkpoint_is_closed_at_an_orderly_end_and_nothing_is_stored():
-    gateway = Gateway(replace(TWO, checkpoint_ns=HOUR))
+    gateway = Gateway(replace(TWO, checkpoint_ns=WINDOW_S * NS))
     gateway.start()
     gateway.poll_for(100)
     gateway.stop()
@@ -92,13 +94,13 @@ def test_a_window_that_was_recorded_before_the_kill_is_not_sent_again():
     gateway = Gateway(TWO)
     gateway.start()
     # Killed between the record of the window and the next checkpoint.
-    gateway.poll_for(3601)
+    gateway.poll_for(WINDOW_S + 1)
     assert len(rows(gateway)) == 2
     gateway.kill()
     gateway.pass_time(5)
     gateway.start()
-    gateway.poll_for(3700)
-    assert sorted(row.count for row in rows(gateway) if row.first == 1) == [3599, 3599]
+    gateway.poll_for(WINDOW_S + 100)
+    assert sorted(row.count for row in rows(gateway) if row.first == 1) == [WINDOW_S - 1] * 2
     assert len({(row.entry.point, row.t0_ns) for row in rows(gateway)}) == len(rows(gateway)) == 4
     assert gateway.counted("windows_dropped") == 0
 
@@ -108,12 +110,14 @@ def test_a_changed_point_sends_its_old_window_under_the_old_dictionary():
     gateway.start()
     gateway.poll_for(100)
     gateway.stop()
-    gateway.site = site([TWO.points[1], replace(TWO.points[0], scale=2.0, unit="bar")], window_ns=HOUR)
+    gateway.site = site(
+        [TWO.points[1], replace(TWO.points[0], scale=2.0, unit="bar")], window_ns=WINDOW_S * NS
+    )
     gateway.start()
     gateway.turn()
     (p,) = rows(gateway)
     assert (p.entry.point, p.entry.unit, p.entry.scale, p.count) == ("p", "", 1.0, 100)
-    gateway.poll_for(3600)
+    gateway.poll_for(WINDOW_S)
     later = {row.entry.point: row for row in rows(gateway)[1:]}
     assert later["p"].entry.unit == "bar"
     assert later["q"].count > later["p"].count
@@ -125,7 +129,7 @@ def test_without_the_old_dictionary_a_changed_point_is_dropped_counted_and_decla
     gateway.poll_for(100)
     gateway.stop()
     gateway.forget_births()
-    gateway.site = site([replace(TWO.points[0], scale=2.0), TWO.points[1]], window_ns=HOUR)
+    gateway.site = site([replace(TWO.points[0], scale=2.0), TWO.points[1]], window_ns=WINDOW_S * NS)
     gateway.start()
     gateway.turn()
     assert rows(gateway) == []
@@ -158,7 +162,7 @@ def test_a_second_kill_soon_after_the_start_loses_nothing_more():
         gateway.start()
         gateway.kill()
     gateway.start()
-    gateway.poll_for(3601)
+    gateway.poll_for(WINDOW_S + 1)
     assert [row.first for row in rows(gateway)[:2]] == [1, 1]
 
 
@@ -177,7 +181,7 @@ def test_a_clock_that_went_wrong_ends_the_window_and_sends_what_it_has(wall_ns: 
     gateway.poll_for(20)
     gateway.stop()
     gateway.start()
-    gateway.poll_for(3600)
+    gateway.poll_for(WINDOW_S)
     # Before the clock was right one poll may have come under the wrong time.
     same = [row for row in rows(gateway) if row.t0_ns == rows(gateway)[0].t0_ns and row.entry.point == "p"]
     assert same[1].first == 301
@@ -188,7 +192,7 @@ def test_windows_of_points_that_all_send_samples_now_are_sent_once():
     gateway.start()
     gateway.poll_for(100)
     gateway.stop()
-    gateway.site = site([replace(one, send=Send.SAMPLES) for one in TWO.points], window_ns=HOUR)
+    gateway.site = site([replace(one, send=Send.SAMPLES) for one in TWO.points], window_ns=WINDOW_S * NS)
     for _ in range(3):
         gateway.start()
         gateway.kill()
@@ -196,7 +200,7 @@ def test_windows_of_points_that_all_send_samples_now_are_sent_once():
 
 
 def test_a_site_without_windows_stores_none():
-    samples: Site = site([point("p", send=Send.SAMPLES)], window_ns=HOUR)
+    samples: Site = site([point("p", send=Send.SAMPLES)], window_ns=WINDOW_S * NS)
     gateway = Gateway(samples)
     gateway.start()
     gateway.poll_for(200)

@@ -122,7 +122,7 @@ class EchoDesk:
         self.kept: list[Callable[[bytes], None]] = []
         self.taken = threading.Semaphore(0)
 
-    def take(self, line, reply) -> None:
+    def take(self, line, reply, who) -> None:
         self.taken.release()
         if line.startswith(b"wait"):
             self.kept.append(reply)
@@ -269,7 +269,7 @@ def test_a_full_command_socket_is_said_to_be_full_every_time(desk) -> None:
 
 def test_a_command_that_is_too_long_is_refused_with_the_reason(desk, monkeypatch) -> None:
     error = error_line(CommandError("too long"))
-    monkeypatch.setattr(desk, "take", lambda line, reply: reply(error))
+    monkeypatch.setattr(desk, "take", lambda line, reply, who: reply(error))
     with pytest.raises(CommandError, match="too long"):
         ask(desk.status, Probe(device="x" * 1_000_000))
 
@@ -314,10 +314,10 @@ def test_who_is_not_in_the_agents_group_is_told_how_to_get_there(desk, monkeypat
 
 def test_a_refusal_and_a_stranger_are_told_apart(desk, monkeypatch) -> None:
     monkeypatch.setattr(
-        desk, "take", lambda line, reply: reply(error_line(CommandError("no", reason="full")))
+        desk, "take", lambda line, reply, who: reply(error_line(CommandError("no", reason="full")))
     )
     with pytest.raises(CommandError, match="no"):
         ask(desk.status, Probe(device="d"))
-    monkeypatch.setattr(desk, "take", lambda line, reply: reply(b"220 smtp ready\n"))
+    monkeypatch.setattr(desk, "take", lambda line, reply, who: reply(b"220 smtp ready\n"))
     with pytest.raises(NoAgent, match="does not speak"):
         ask(desk.status, Probe(device="d"))

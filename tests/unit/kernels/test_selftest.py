@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.errors import KernelError
-from edge_agent.kernels import golden, loopback, selftest
+from edge_agent.kernels import artifact, golden, loopback, selftest
 from edge_agent.kernels.loader import open_library
 
 
@@ -184,3 +184,12 @@ def test_every_cell_counts_in_the_comparison() -> None:
     assert golden.replay({}, vectors | {"after": after}) == ""
     after["t"][2]["2"] = "-0x0.0p+0"
     assert golden.replay({}, vectors | {"after": after}) == "t[2] is 0x0.0p+0 and not -0x0.0p+0"
+
+
+def test_a_program_gets_native_kernels_that_passed_or_plain_ones(
+    native_library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(artifact, "default_path", lambda: native_library)
+    assert selftest.tested().mode == "native"
+    monkeypatch.setattr(artifact, "default_path", lambda: native_library.with_name("missing.so"))
+    assert selftest.tested().mode == "python"

@@ -121,6 +121,11 @@ def test_start_is_certain_up_to_the_checkpoint_and_the_first_until_claims_no_mor
     assert opening.until_ns == BEGIN
 
 
+def test_start_is_durable_before_it_is_sent():
+    items = records(writer().start(NOW, BEFORE))
+    assert items[0].durable_first and not items[1].durable_first
+
+
 def test_a_window_that_had_to_be_dropped_leaves_start_as_it_would_be_without():
     _, start = codec.decode(records(writer().start(NOW, BEFORE, FOUND, complete=False))[0].data)
     assert isinstance(start, Start)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import random
 from typing import Any
 
 import pytest
@@ -54,7 +56,7 @@ def test_an_epoch_opens_with_start_birth_and_an_empty_record_per_stream_in_use()
     records = decode_all(Decoder(), items)
     assert [(r.envelope.kind, r.envelope.stream, r.envelope.seq) for r in records] == [
         (Kind.START, "event", 1), (Kind.BIRTH, "event", 2), (Kind.SAMPLES, "sample", 1),
-        (Kind.SUMMARY, "summary", 1),
+        (Kind.SUMMARY_COLUMNS, "summary", 1),
     ]  # fmt: skip
     start = records[0].body
     assert isinstance(start, events.Start)
@@ -81,6 +83,48 @@ def test_a_quiet_stream_gets_a_mark_and_no_record() -> None:
     assert made.flush(now(NS), wall(NS)) == [Mark("sample", EPOCH, wall(NS))]
     summaries_only = started(site(point("p")))[0]
     assert summaries_only.flush(now(NS), wall(NS)) == []
+
+
+def test_samples_wait_for_the_end_of_their_batch_and_nothing_is_claimed_meanwhile() -> None:
+    made, decoder = started(dataclasses.replace(press(), batch_ns=10 * NS))
+    assert made.flush(now(), wall(0)) == [Mark("sample", EPOCH, wall(0))]
+    for second in range(10):
+        assert made.add([sample(0, second * NS + 1, second)], now(second * NS + 1)) == []
+        assert made.flush(now(second * NS + 2), wall(second * NS + 2)) == []
+    [record] = decode_all(decoder, made.flush(now(10 * NS), wall(10 * NS)))
+    assert isinstance(record.body, SampleRows)
+    assert (len(record.body.rows), record.body.until_ns) == (10, T0 + 10 * NS)
+    assert made.add([sample(0, 11 * NS, 1)], now(11 * NS)) == made.flush(now(11 * NS), wall(11 * NS)) == []
+
+
+@pytest.mark.parametrize("end", ["stop", "rebuild"])
+def test_an_open_batch_does_not_outlive_its_epoch_or_its_dictionary(end: str) -> None:
+    batched = dataclasses.replace(press(), batch_ns=60 * NS)
+    made, decoder = started(batched)
+    made.flush(now(), wall(0))
+    made.add([sample(0, 1, 5)], now(1))
+    stopped = made.stop(now(2), "end", wall(2)) if end == "stop" else made.rebuild(batched, now(2), wall(2))
+    assert [row.value for row in rows(decode_all(decoder, stopped))] == [pytest.approx(0.5)]
+
+
+def test_an_alarm_does_not_wait_for_the_batch() -> None:
+    made, _ = started(dataclasses.replace(press(), batch_ns=60 * NS))
+    made.flush(now(), wall(0))
+    [item] = made.add([sample(0, 1, 5), alarm(ns=1)], now(1))
+    assert isinstance(item, EncodedRecord) and item.kind == Kind.ALARM
+
+
+def test_a_full_batch_is_one_record_and_what_is_too_long_for_one_becomes_several() -> None:
+    quiet, _ = started()
+    closed = quiet.add([sample(0, ns * NS, 7) for ns in range(4097)], now(5000 * NS))
+    assert [(item.kind, item.seq) for item in closed if isinstance(item, EncodedRecord)] == [(9, 2)]
+    noisy, decoder = started()
+    rng = random.Random(1)
+    values = [rng.random() for _ in range(4097)]
+    closed = noisy.add([sample(1, ns * NS, x) for ns, x in enumerate(values)], now(5000 * NS))
+    encoded = [item for item in closed if isinstance(item, EncodedRecord)]
+    assert len(encoded) in (2, 4) and all(len(item.data) <= MAX_RECORD_BYTES for item in encoded)
+    assert [row.value for row in rows(decode_all(decoder, closed))] == values[:-1]
 
 
 def test_alarms_and_summaries_come_at_once_with_their_own_numbers() -> None:
@@ -220,7 +264,7 @@ def test_a_new_configuration_flushes_under_the_old_dictionary_and_gives_birth_to
     made.add([sample(0, NS, 8)], now(NS))
     items += made.flush(now(2 * NS), wall(2 * NS))
     assert [i.kind for i in items if isinstance(i, EncodedRecord)] == [
-        Kind.SAMPLES, Kind.BIRTH, Kind.SAMPLES
+        Kind.SAMPLE_COLUMNS, Kind.BIRTH, Kind.SAMPLE_COLUMNS
     ]  # fmt: skip
     assert [row.entry.point for row in rows(decode_all(decoder, items))] == ["pressure", "speed"]
     assert made.rebuild(turned, now(3 * NS), wall(3 * NS))[1:] == []

@@ -15,6 +15,7 @@ from edge_agent.spool import Limits, Spool
 from edge_agent.spool.checkpoints import NAMES, Checkpoints
 from edge_agent.spool.fake_files import FakeFiles, PowerCut
 from edge_agent.spool.files import OsFiles
+from edge_agent.spool.survey import Survey
 from tests.unit.spool.rig import ROOT, commit, epoch, open_spool, record
 
 ONE, TWO, THREE = b"one" * 1000, b"two" * 3000, b"three"
@@ -176,3 +177,13 @@ def test_without_a_disk_it_is_sent_all_the_same():
 def first(seq: int) -> EncodedRecord:
 
     return replace(record(seq, "summary"), durable_first=True)
+
+
+def test_a_survey_says_that_no_checkpoint_is_whole():
+    files = FakeFiles()
+    Checkpoints(files, ROOT).store(ONE)
+    surveyed = [Survey(files, ROOT), Survey(files, ROOT)]
+    surveyed[0].state_files()
+    files.flip(ROOT / NAMES[0], 400)
+    surveyed[1].state_files()
+    assert [[one.path.name for one in survey.damage] for survey in surveyed] == [[], ["windows-0"]]

@@ -264,3 +264,11 @@ def test_a_purge_that_cannot_be_declared_removes_nothing() -> None:
     files.fail = lambda _op, _path: 0
     assert seqs(spool) == list(range(1, 401))
     assert spool.take_losses() == []
+
+
+def test_more_at_once_than_memory_holds_is_synced_and_not_given_up() -> None:
+    spool = open_spool(max_bytes=8 << 20, memory_bytes=100_000)
+    spool.append([record(seq, size=1000) for seq in range(1, 501)])
+    assert spool.take_losses() == []
+    assert seqs(spool) == list(range(1, 501))
+    assert spool.held_bytes < 100_000

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
+import pytest
+
 from edge_agent.clock import FakeClock
 from edge_agent.counters import Counters
 from edge_agent.model import NS
@@ -37,6 +39,17 @@ class Rig:
         self.turn(NS)
         self.syncs.clear()
 
+    @classmethod
+    def in_step(cls) -> Rig:
+        """Record 1 came a moment ago and was synced."""
+        rig = cls()
+        rig.writer.put([record(1)])
+        rig.turn()
+        assert rig.syncs == ["sample"]
+        rig.syncs.clear()
+        rig.woken.clear()
+        return rig
+
     def _lost(self, losses: Sequence[Loss]) -> None:
         self.losses += losses
 
@@ -46,17 +59,17 @@ class Rig:
 
 
 def test_samples_wait_for_the_commit_interval() -> None:
-    rig = Rig()
-    rig.writer.put([record(1)])
+    rig = Rig.in_step()
+    rig.writer.put([record(2)])
     rig.turn()
-    assert (rig.syncs, seqs(rig.spool)) == ([], [1])
+    assert (rig.syncs, seqs(rig.spool)) == ([], [1, 2])
     rig.turn(NS)
     assert rig.syncs == ["sample"]
 
 
 def test_an_alarm_is_synced_at_once_alone_and_after_the_uplink_was_woken() -> None:
-    rig = Rig()
-    rig.writer.put([record(1), record(1, "alarm")])
+    rig = Rig.in_step()
+    rig.writer.put([record(2), record(1, "alarm")])
     rig.turn()
     assert rig.syncs == ["alarm"]
     assert rig.woken == [0]
@@ -134,12 +147,17 @@ def test_an_alarm_can_be_read_while_its_sync_still_runs() -> None:
     rig = Rig()
     has_it, timed_out = threading.Event(), []
 
-    def slow(_fd: int) -> None:
+    def slow(fd: int) -> None:
         timed_out.append(not has_it.wait(20))
 
     rig.files.sync = slow  # type: ignore[method-assign]
-    rig.writer._on_new = lambda: uplink.start()
-    uplink = threading.Thread(target=lambda: seqs(rig.spool, "alarm") == [1] and has_it.set())
+
+    def publish() -> None:
+        if seqs(rig.spool, "alarm") == [1]:
+            has_it.set()
+
+    uplink = threading.Thread(target=publish)
+    rig.writer._on_new = uplink.start
     rig.writer.put([record(1, "alarm")])
     rig.turn()
     uplink.join(20)
@@ -178,3 +196,52 @@ def test_a_purge_is_done_by_the_spools_thread_and_answered_with_what_went() -> N
     rig.turn()
     assert answers == [{"sample": 3}]
     assert {loss.reason for loss in rig.losses} == {"purged"}
+
+
+@pytest.mark.parametrize("ahead", [0, NS // 50, NS // 3, NS - NS // 50])
+def test_a_commit_keeps_step_with_the_flushes_however_they_began(ahead: int) -> None:
+    """Else a power cut takes what the last flush brought and what was read since: two intervals."""
+    rig = Rig()
+    rig.turn(ahead)
+    for seq in range(1, 30):
+        rig.writer.put([record(seq)])
+        rig.turn()
+        if seq > 2:
+            assert rig.syncs == ["sample"], "at once"
+        rig.syncs.clear()
+        # The next flush is made an interval later at the earliest, and a little drift adds up.
+        rig.turn(NS // 2)
+        rig.turn(NS // 2)
+        rig.turn(NS // 50)
+
+
+def test_measurements_that_come_early_wait_for_the_interval() -> None:
+    rig = Rig.in_step()
+    for seq in range(2, 8):
+        rig.writer.put([record(seq)])
+        rig.turn(NS // 8)
+    assert rig.syncs == []
+    rig.writer.put([record(8), record(1, "summary")])
+    rig.turn(NS // 8)
+    assert rig.syncs == ["summary", "sample"]
+
+
+def test_an_alarm_that_comes_while_others_are_synced_waits_for_one_sync_only() -> None:
+    rig = Rig()
+    readable: list[list[int]] = []
+    real = rig.files.sync
+
+    def sync(fd: int) -> None:
+        readable.append(seqs(rig.spool, "alarm"))
+        if len(readable) == 1:
+            rig.writer.put([record(1, "alarm"), record(2)])
+        real(fd)
+
+    rig.files.sync = sync  # type: ignore[method-assign]
+    rig.writer.put([record(1, "event"), record(1, "summary"), record(1)])
+    rig.turn(NS)
+    # During the first it came, from the second on the uplink has it, and it is durable itself in the end.
+    assert readable[0] == [] and readable[1:] == [[1]] * len(readable[1:])
+    assert rig.woken[-1] == 1
+    rig.files.crash()
+    assert seqs(open_spool(rig.files, 2), "alarm") == [1]

@@ -12,6 +12,7 @@ from edge_agent.model import NS, MonoNs
 from edge_agent.uplink.confirm import Confirmations, Word
 from edge_agent.uplink.limits import Limits
 from edge_agent.uplink.outbox import Ref, Run
+from edge_agent.uplink.payloads import Ack
 
 E, OLD = b"\x02" * 8, b"\x01" * 8
 T0 = MonoNs(1000 * NS)
@@ -44,7 +45,7 @@ def _offered(found: Confirmations, now: MonoNs) -> list[int]:
 
 
 def _ack(found: Confirmations, upto: int, now: MonoNs = T0, epoch: bytes = E) -> tuple[Word, list[Run]]:
-    return found.acked(now, epoch, "sample", upto)
+    return found.acked(now, Ack(epoch, "sample", upto))
 
 
 def test_an_acknowledgement_frees_what_is_published_up_to_it() -> None:
@@ -63,10 +64,18 @@ def test_an_acknowledgement_ahead_frees_only_what_the_broker_took() -> None:
     assert not found.published(T0, _ref(6)), "what was sent later needs a word of its own"
 
 
+def test_a_receiver_that_joined_later_does_not_speak_for_what_was_before() -> None:
+    found = _confirmations(20)
+    assert found.acked(T0, Ack(E, "sample", 15, first=9)) == (Word.TAKEN, [Run(E, "sample", 9, 15)])
+    assert found.waiting() == 13
+    assert _offered(found, _at(60)) == [*range(1, 9), *range(16, 21)]
+    assert _ack(found, 20) == (Word.TAKEN, [Run(E, "sample", 1, 8), Run(E, "sample", 16, 20)])
+
+
 def test_acknowledgements_of_what_was_never_sent_are_told_apart() -> None:
     found = _confirmations(3)
     assert _ack(found, 3, epoch=OLD) == (Word.UNKNOWN, [])
-    assert found.acked(T0, E, "alarm", 1) == (Word.UNKNOWN, [])
+    assert found.acked(T0, Ack(E, "alarm", 1)) == (Word.UNKNOWN, [])
 
 
 def test_what_is_published_is_not_offered_again_while_a_receiver_makes_progress() -> None:
@@ -128,7 +137,7 @@ def test_many_streams_of_which_nothing_waits_are_forgotten() -> None:
         ref = Ref(number.to_bytes(8), "sample", 1)
         found.sent(T0, ref)
         found.published(T0, ref)
-        found.acked(T0, ref.epoch, "sample", 1)
+        found.acked(T0, Ack(ref.epoch, "sample", 1))
     found.connected(T0, [])
     assert len(found._streams) <= 64
 

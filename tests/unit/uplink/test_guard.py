@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent.uplink.guard import GuardError, PacketGuard
+from edge_agent.uplink.guard import GuardedSocket, GuardError, PacketGuard
 
 LIMIT = 1000
 
@@ -56,3 +59,36 @@ def test_a_length_without_end_and_qos_2_are_refused() -> None:
         PacketGuard(LIMIT).feed(b"\x30\x80\x80\x80\x80")
     with pytest.raises(GuardError, match="QoS 2"):
         PacketGuard(LIMIT).feed(b"\x34")
+
+
+class _Watched(socket.socket):
+    """Notes which options are set."""
+
+    def setsockopt(self, *arguments: Any) -> None:
+        options.append(arguments)
+        super().setsockopt(*arguments)
+
+
+options: list[tuple[Any, ...]] = []
+
+
+def test_what_arrived_is_acknowledged_at_once_each_time() -> None:
+    """Else a broker with Nagle's algorithm keeps the PUBACK of an alarm back behind that of the backlog."""
+    options.clear()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        near = _Watched(socket.AF_INET, socket.SOCK_STREAM)
+        near.connect(server.getsockname())
+        far, _ = server.accept()
+        guarded = GuardedSocket(near, LIMIT)
+        with near, far:
+            for count in (1, 2):
+                far.sendall(b"\x40\x02\x00\x01")
+                assert guarded.recv(100) == b"\x40\x02\x00\x01"
+                assert options == [(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)] * count
+
+
+def test_a_connection_that_is_no_tcp_is_read_all_the_same() -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        far.sendall(b"\xd0\x00")
+        assert GuardedSocket(near, LIMIT).recv(100) == b"\xd0\x00"

@@ -36,7 +36,7 @@ def _park(refusals: Refusals, *seqs: int) -> None:
 
 
 def _probe(refusals: Refusals, now: MonoNs) -> Item:
-    item = refusals.next_probe(now)
+    item = refusals.next_probe(now) or refusals.next_probe(now, at_last=True)
     assert item is not None
     refusals.sent(item)
     return item
@@ -76,6 +76,15 @@ def test_each_probe_is_another_record() -> None:
         probed.append(_probe(refusals, now))
         refusals.refused(now, probed[-1], FORMAT, Verdict.REFUSE)
     assert probed == [_record(1), _record(2), _record(3)]
+
+
+def test_where_records_were_refused_for_themselves_another_one_is_the_better_probe() -> None:
+    refusals = _refusals()
+    for seq in (1, 2, 3):
+        refusals.refused(T0, _record(seq), FORMAT, Verdict.REFUSE)
+    assert refusals.is_closed(TOPIC, T0) and not refusals.is_closed(TOPIC, _at(60))
+    assert refusals.next_probe(_at(60)) is None, "the queue's next comes first"
+    assert refusals.next_probe(_at(60), at_last=True) == _record(1)
 
 
 def test_an_accepted_probe_opens_the_class_and_what_was_set_aside_is_tried_again() -> None:
@@ -144,3 +153,17 @@ def test_every_refusal_of_the_standard_has_words_and_a_rule() -> None:
         rule = reasons.PUBACK[code]
         assert rule.words and rule.verdict is not Verdict.DONE and rule.at_last is not Verdict.PAUSE
     assert reasons.rule(0xFF).words == "0xff"
+
+
+def test_a_record_set_aside_is_tried_again_while_no_other_passes() -> None:
+    refusals = _refusals()
+    refusals.refused(T0, _record(1), FORMAT, Verdict.REFUSE)
+    assert refusals.next_probe(_at(59)) is None and refusals.wake_at() == _at(60)
+    assert _probe(refusals, _at(60)) == _record(1)
+    assert not refusals.is_closed(TOPIC, _at(60)), "others may pass at any time"
+    refusals.refused(_at(60), _record(1), FORMAT, Verdict.REFUSE)
+    assert refusals.wake_at() == _at(60 + 120)
+    refusals.refused(_at(61), _record(2), FORMAT, Verdict.REFUSE)
+    assert _probe(refusals, _at(181)) == _record(1)
+    released = refusals.accepted(_record(1))
+    assert released.again == (_record(2),) and not released.given_up, "whoever mended it did so for both"

@@ -103,6 +103,7 @@ def test_nonsense_cannot_fill_the_audit() -> None:
 
 def test_both_payloads_come_back_as_they_were() -> None:
     assert Ack.decode(ACK.encode()) == ACK
+    assert Ack.decode(Ack(E, "sample", 9, first=5).encode()) == Ack(E, "sample", 9, first=5)
     assert ReplayRequest.decode(REPLAY.encode()) == REPLAY
     with pytest.raises(RecordError):
         ReplayRequest.decode(ACK.encode())

@@ -188,6 +188,41 @@ def test_a_window_of_refusals_is_one_pause() -> None:
     assert session.wake_at(T0) == T0 + NS
 
 
+def test_a_pause_does_not_keep_the_thread_awake_for_the_backlog() -> None:
+    session = _up(_session(), unacked=(Run(OLD, "sample", 1, 1000),))
+    for token, _ in enumerate(_drain(session)):
+        session.answered(T0, token, 0x97)
+    assert session.next(T0) is None and session.wake_at(T0) == T0 + NS
+
+
+def test_a_parked_class_with_nothing_to_send_does_not_keep_the_thread_awake() -> None:
+    session = _up(_session())
+    session.appended({"sample": 1})
+    _drain(session)
+    session.answered(T0, 0, 0x87)
+    session.disconnected(T0, Cause.LOST)
+    later = MonoNs(T0 + 3600 * NS)
+    _up(session, tails={"sample": 1}, now=later)
+    assert session.next(later) is None and session.wake_at(later) is None
+
+
+def test_records_too_large_for_the_broker_are_probed_like_those_it_refuses() -> None:
+    session = _up(_session())
+    session.appended({"sample": 5})
+    now, seqs = T0, []
+    for _ in range(4):
+        for _ in range(10):
+            if (item := session.next(now)) is None:
+                break
+            assert isinstance(item, Send)
+            seqs.append(item.ref.seq)
+            session.unsendable(now, item, 0x95)
+        when = session.wake_at(now)
+        assert when is not None
+        now = when
+    assert seqs == [1, 2, 3, 4, 5, 1], "three in a row, then another one at each probe"
+
+
 def test_a_pause_holds_everything_and_grows() -> None:
     session = _up(_session())
     session.appended({"sample": 2, "alarm": 1})
@@ -229,11 +264,10 @@ def test_a_record_that_made_the_broker_hang_up_over_its_size_is_asked_alone_and_
         seqs: list[int] = []
         while seqs[-1:] != [2]:
             now = MonoNs(now + NS)
-            (item, *others) = _drain(session, now) or [None]
-            if isinstance(item, Send):
-                assert not others or item.ref.seq != 2, "it is alone in flight"
-                seqs += [one.ref.seq for one in (item, *others) if isinstance(one, Send)]
-            for token in range(len(others) + 1) if seqs[-1:] != [2] else ():
+            sent = [item.ref.seq for item in _drain(session, now) if isinstance(item, Send)]
+            assert sent == [2] or 2 not in sent, "it is alone in flight"
+            seqs += sent
+            for token in range(len(sent)) if sent != [2] else ():
                 session.answered(now, token, 0)
         given_up = session.disconnected(now, Cause.TOO_LARGE)
     assert [send.ref.seq for send, _ in given_up] == [2]
@@ -253,6 +287,16 @@ def test_only_live_data_go_out_while_stopping() -> None:
     assert not session.is_quiet(T0)
     session.answered(T0, 0, 0)
     assert session.is_quiet(T0)
+
+
+def test_a_replay_that_met_the_end_of_the_connection_is_put_back() -> None:
+    session = _up(_session())
+    session.replays.add(Run(OLD, "sample", 1, 2), [Run(OLD, "sample", 1, 2)])
+    item = session.next(T0)
+    assert isinstance(item, Send) and item.replay
+    session.left_over(item)
+    session.disconnected(T0, Cause.LOST)
+    assert [item.ref.seq for item in _drain(_up(session)) if isinstance(item, Send)] == [1, 2]
 
 
 _EVENTS = {
@@ -336,6 +380,8 @@ def test_every_record_is_offered_once_a_connection_and_acknowledged_only_by_its_
                 session.sent(now, step, item, 10)
                 flying[step] = item
                 assert len(flying) <= session.window
+            elif (wake := session.wake_at(now)) is not None:
+                assert wake > now, "the thread would spin"
             if flying and (kind == "kind" or data.draw(st.booleans())):
                 token = min(flying) if kind == "kind" else data.draw(st.sampled_from(sorted(flying)))
                 code = 0 if kind == "kind" else data.draw(st.sampled_from([0, 0, 0x10, 0x97, 0x87, 0x99]))
