@@ -69,10 +69,15 @@ def test_the_daemon_does_not_load_what_receivers_need() -> None:
     code = (
         "import sys, edge_agent.daemon.agent\n"
         "print([n for n in sys.modules if n.split('.')[0] in ('psycopg', 'sqlite3') "
-        "or n.startswith('edge_agent.receiver')])"
+        "or n.startswith(('edge_agent.receiver', 'edge_agent.records.decode'))])"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout == "[]\n"
+
+
+def test_every_exported_name_is_there_and_no_other() -> None:
+    assert all(getattr(records, name).__name__ == name for name in records.__all__)
+    assert not hasattr(records, "Nobody")
 
 
 def test_every_exported_name_that_a_body_can_be_is_documented() -> None:
