@@ -79,7 +79,9 @@ def amplification(quick: bool) -> list[Row]:
             rows.append(Row(claim=f"device bytes per payload byte, {claim}", value=own[0], unit="x",
                             peers=peers[0], budget=budget))  # fmt: skip
             if block == 4096:
-                rows.append(Row(claim=f"flushes a commit, {claim}", value=own[1], unit="", peers=peers[1]))
+                rows.append(
+                    Row(claim=f"flushes a commit, {claim}", value=own[1], unit="flushes", peers=peers[1])
+                )
                 speed.append(Row(claim=f"appends, {claim}", value=own[2], unit="records/s", peers=peers[2]))
     return [*rows, *speed]
 
