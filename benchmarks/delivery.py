@@ -218,6 +218,8 @@ def drain_rows(bench: Bench, share: float) -> list[Row]:
         Row(claim=f"{where}: time to drain without a cap", value=filled.records / free.per_s, unit="s",
             peers={name: filled.records / rate for name, rate in rates.items()}),
         Row(claim="the same as a share of paho's rate", value=free.per_s / rates["paho"], unit="x"),
+        Row(claim="the same as a share of a bare socket's rate", value=free.per_s / rates["a bare socket"],
+            unit="x"),
         Row(claim="processor of the draining process", value=100 * free.busy, unit="% of a core"),
         Row(claim=f"{where}: time to drain at the default backlog_rate ({_CAPPED_S:g} s watched)",
             value=filled.records / capped.per_s / 60, unit="min"),
