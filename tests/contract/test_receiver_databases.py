@@ -21,6 +21,7 @@ from edge_agent.records.envelope import Envelope, encode
 from edge_agent.records.events import Gap, Start, Stop
 from edge_agent.records.pack import pack
 from edge_agent.records.values import EVENT, SAMPLE, Kind, Loss, Recovery, Stamp
+from edge_agent.uplink import payloads
 from tests.contract.agent_records import WALL, FakeAgent, alarm, sample, small_site, stamp, summary
 from tests.contract.databases import PRESS, Rig, new_database
 
@@ -453,10 +454,39 @@ def test_a_database_that_another_program_holds_is_tried_again(tmp_path: Path, mo
 # --- status, holes to fill, versions ----------------------------------------------------------------
 
 
-def test_the_newest_status_of_an_agent_stays(rig: Rig) -> None:
-    for state, t in (("online", 10.0), ("offline", 5.0), ("offline", 20.5), ("x\0" * 500, 1e300)):
-        rig.store.status(PRESS, {"state": state, "t": t, "epoch": "ab", "version": 7})
-    assert rig.rows("SELECT state, version, epoch FROM agent") == [("offline", None, "ab")]
+def _status(rig: Rig, state: str, t: float, epoch: str = "ab") -> str:
+    rig.store.status(PRESS, {"state": state, "t": t, "epoch": epoch, "version": 7})
+    return str(rig.one("SELECT state FROM agent"))
+
+
+def test_a_last_will_says_that_an_agent_is_offline(rig: Rig) -> None:
+    assert _status(rig, "online", 10.0) == "online"
+    # Dated by the beginning of the connection, before the `online` it ends.
+    assert _status(rig, "offline", 9.9) == "offline"
+    assert _status(rig, "online", 20.0) == "online"
+
+
+def test_the_last_will_of_an_earlier_run_says_nothing_about_this_one(rig: Rig) -> None:
+    for state, t, epoch in (("online", 10.0, "aa"), ("online", 20.0, "bb"), ("offline", 9.9, "aa")):
+        last = _status(rig, state, t, epoch)
+    assert last == "online"
+    assert _status(rig, "offline", 19.9, "bb") == "offline"
+    assert _status(rig, "offline", 9.9, "aa") == "offline"
+
+
+def test_an_agent_whose_clock_was_ahead_is_believed_afterwards(rig: Rig) -> None:
+    assert _status(rig, "offline", 4e9, "aa") == "offline"
+    assert _status(rig, "online", 1.7e9, "bb") == "online"
+    assert _status(rig, "online", 0.0, "cc") == "online"
+    assert rig.one("SELECT epoch FROM agent") == "cc"
+
+
+def test_no_status_document_keeps_others_out(rig: Rig) -> None:
+    for document in (b'{"state":"\\ud800\\u0000","t":1e300}', b'{"state":"x","t":NaN,"reason":"\\udc00"}'):
+        parsed = payloads.maybe_status(document)
+        assert parsed is not None
+        rig.store.status(PRESS, parsed | {"version": "x\0" * 500})
+    assert rig.rows("SELECT state, reason, length(version) FROM agent") == [("x", "?", 256)]
 
 
 def test_one_receiver_asks_for_a_hole_and_only_so_often(rig: Rig) -> None:

@@ -75,7 +75,9 @@ class Store:
         return self._holes
 
     def status(self, source: Source, document: Mapping[str, object]) -> None:
-        """What an agent says of itself, or its last will; an older one does not replace a newer one."""
+        """What an agent says of itself, or its last will. The last one that came counts, not the one with the
+        latest time: a will is dated by the beginning of its connection, and the clock of an agent may have
+        been years ahead. Only the end of another run is no news of the one that is online."""
         self.open()
         texts = [_text(document.get(key)) for key in ("state", "epoch", "version", "reason")]
         t = document.get("t")
@@ -86,7 +88,8 @@ class Store:
                 "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (site, agent) DO UPDATE SET "
                 "state = excluded.state, epoch = excluded.epoch, version = excluded.version, "
                 "reason = excluded.reason, t = excluded.t "
-                "WHERE agent.t IS NULL OR excluded.t >= agent.t",
+                "WHERE agent.state IS NULL OR excluded.state <> 'offline' OR agent.state <> 'online' "
+                "OR excluded.epoch = agent.epoch",
                 source.site, source.agent, *texts, at,
             )  # fmt: skip
 
@@ -150,4 +153,7 @@ def _tally(entries: Iterable[Entry]) -> Tally:
 
 
 def _text(value: object) -> str | None:
-    return rows.clean(value)[:_MAX_TEXT] if isinstance(value, str) else None
+    """JSON can escape halves of surrogate pairs, which no database takes."""
+    if not isinstance(value, str):
+        return None
+    return rows.clean(value[:_MAX_TEXT].encode(errors="replace").decode())
