@@ -80,6 +80,8 @@ class Session:
         self.window = 0
         self._greeting: deque[Message] = deque()
         self._mirror: dict[str, Message] = {}
+        self._newest: dict[str, Message] = {}
+        """Of each retained topic: what is older is not sent behind it, for it would stay there."""
         self._later: deque[Message] = deque()
         self._again: deque[Item] = deque()
         self._live = LiveQueue(b"", {})
@@ -105,6 +107,7 @@ class Session:
         self.state = State.UP
         self.window = max(1, min(self._window_cap, receive_maximum))
         self._greeting.extend(greeting)
+        self._note(greeting)
         self._live = LiveQueue(epoch, tails)
         runs = up_to(unacked, epoch, tails)
         runs = self._confirm.connected(now, runs) if self._confirm else runs
@@ -131,11 +134,13 @@ class Session:
         """Publish this message soon; a newer one for the same topic replaces it."""
         if self.state is not State.DOWN:
             self._mirror[message.topic] = message
+            self._note((message,))
 
     def repeat(self, messages: Iterable[Message]) -> None:
         """Publish these again, in this order, behind what is live."""
         if self.state is not State.DOWN:
             self._later = deque(messages)
+            self._note(self._later)
 
     def sent(self, now: MonoNs, token: int, item: Item, size: int) -> None:
         """`item` was handed to the connection as `token`."""
@@ -262,8 +267,9 @@ class Session:
             return self._live_send(ref)
         if self.state is not State.UP:
             return None
-        if self._later:
-            return self._later.popleft()
+        while self._later:
+            if self._is_newest(message := self._later.popleft()):
+                return message
         return self._next_hist(now) or self.refusals.next_probe(now, at_last=True)
 
     def _next_hist(self, now: MonoNs) -> Send | None:
@@ -313,8 +319,7 @@ class Session:
     def _set_aside(self, item: Item, verdict: Verdict) -> bool:
         """Whether `refusals` is to keep what was refused; what is remembered elsewhere is not."""
         if not isinstance(item, Send):
-            if item.retain:
-                self._mirror.setdefault(item.topic, item)
+            self._say_again(item)
             return item.topic == self._topics.hist_birth
         self.suspects.clear(item.ref)
         if item.replay and verdict is Verdict.REFUSE:
@@ -323,6 +328,16 @@ class Session:
         elif item.replay:
             self.replays.put_back([item.ref])
         return not item.replay
+
+    def _note(self, messages: Iterable[Message]) -> None:
+        self._newest.update((message.topic, message) for message in messages if message.retain)
+
+    def _is_newest(self, message: Message) -> bool:
+        return not message.retain or self._newest.get(message.topic) is message
+
+    def _say_again(self, message: Message) -> None:
+        if message.retain and self._is_newest(message):
+            self._mirror.setdefault(message.topic, message)
 
     def _take_again(self, now: MonoNs) -> Item | None:
         for place, item in enumerate(self._again):
@@ -354,5 +369,5 @@ class Session:
         if isinstance(item, Send) or not item.retain:
             self._again.append(item)
         else:
-            self._mirror.setdefault(item.topic, item)
+            self._say_again(item)
         return Verdict.PAUSE

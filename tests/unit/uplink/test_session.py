@@ -398,3 +398,34 @@ def test_every_record_is_offered_once_a_connection_and_acknowledged_only_by_its_
         session.disconnected(T0, Cause.LOST)
     assert not unacked() or sum(tails.values()) > 350
     assert all(count == 1 for count in refusals.values())
+
+
+def _alarm(payload: bytes) -> Message:
+    return Message(topic=TOPICS.alarm("a"), payload=payload, retain=True)
+
+
+def test_a_rebirth_does_not_bring_back_an_alarm_that_ended_meanwhile() -> None:
+    session = _up(_session())
+    session.repeat([_message(), _alarm(b"active")])
+    session.say(_alarm(b""))
+    assert _drain(session) == [_alarm(b""), _message()]
+
+
+@pytest.mark.parametrize("code", [0x97, 0x80, 0x87, 0x95])
+def test_a_refused_state_does_not_come_back_when_a_newer_one_was_sent(code: int) -> None:
+    session = _up(_session())
+    for token, payload in enumerate((b"active", b"")):
+        session.say(_alarm(payload))
+        assert _drain(session, token=token) == [_alarm(payload)]
+    session.answered(T0, 0, code)
+    session.answered(T0, 1, 0)
+    later = MonoNs(T0 + 3600 * NS)
+    assert _drain(session, now=later, token=2) == []
+
+
+def test_a_refused_state_is_sent_again_while_it_is_the_newest() -> None:
+    session = _up(_session())
+    session.say(_alarm(b"active"))
+    _drain(session)
+    session.answered(T0, 0, 0x97)
+    assert _drain(session, now=MonoNs(T0 + 2 * NS), token=1) == [_alarm(b"active")]
