@@ -100,6 +100,11 @@ class _Client(paho.Client):
     def _create_socket(self) -> Any:
         return self._guarded
 
+    def keep_alive_within(self, most_s: int) -> None:
+        """A broker may set the keep-alive (MQTT 5.0, 3.2.2.3.14): shorter is obeyed; longer, or none, says
+        only how long it would wait, while we want to know sooner whether it is there."""
+        self._keepalive = min(self._keepalive or most_s, most_s)
+
     def _handle_pubackcomp(self, cmd: Any) -> Any:
         """paho ends the connection over a code that is not PUBACK's (0x95, 0x96); brokers send them."""
         packet = self._in_packet["packet"]
@@ -334,6 +339,8 @@ class Connection:
             self._end(refusal(reason.value, str(reason)))
             return
         self._up = True
+        if self._client is not None:
+            self._client.keep_alive_within(self.options.keepalive_s)
         offered = getattr(properties, "TopicAliasMaximum", 0)
         most = min(offered, self.options.topic_aliases)
         self._aliases, self._properties = TopicAliases(most), {n: _Alias(n) for n in range(1, most + 1)}

@@ -97,11 +97,16 @@ def answers(connack: bytes, answer: Callable[[bytes], bytes]) -> Handler:
         connection.sendall(connack)
         while (packet := read_packet(connection)) is not None:
             if packet[0] >> 4 == 3:
-                body = packet[2:] if packet[1] < 0x80 else packet[3:]
-                topic_bytes = int.from_bytes(body[:2])
-                connection.sendall(answer(body[2 + topic_bytes : 4 + topic_bytes]))
+                connection.sendall(answer(publish_id(packet)))
 
     return handle
+
+
+def publish_id(packet: bytes) -> bytes:
+    """The packet id of a QoS 1 PUBLISH."""
+    body = packet[2:] if packet[1] < 0x80 else packet[3:]
+    topic_bytes = int.from_bytes(body[:2])
+    return body[2 + topic_bytes : 4 + topic_bytes]
 
 
 def _exactly(connection: socket.socket, count: int) -> bytes | None:

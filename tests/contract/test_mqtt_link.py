@@ -19,10 +19,19 @@ from edge_agent.uplink.outbox import MemoryOutbox
 from edge_agent.uplink.sender import Sender
 from tests.contract.broker import Broker, free_port
 from tests.contract.certificates import Authority
-from tests.contract.stub_broker import CONNACK_5, CONNACK_311, StubBroker, answers, replies
+from tests.contract.stub_broker import (
+    CONNACK_5,
+    CONNACK_311,
+    StubBroker,
+    answers,
+    publish_id,
+    read_packet,
+    replies,
+)
 from tests.contract.uplink_rig import FAST, MS, Running, site
 
 PUBLISH_200_MB = b"\x30" + b"\x80\x90\xaf\x5f"
+_PINGREQ = 0xC0
 
 
 @pytest.fixture(scope="module")
@@ -309,3 +318,19 @@ def test_a_name_that_does_not_exist_is_told(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_bad_host_name_is_an_input_error() -> None:
     with pytest.raises(UplinkError, match="host name"):
         Sender(site("mqtts://" + "a" * 64 + ".example"), MemoryOutbox(), SystemClock(), Counters())
+
+
+@pytest.mark.parametrize("seconds", [0, 1, 600])
+def test_a_broker_that_sets_a_longer_keep_alive_is_asked_as_often_as_configured(seconds: int) -> None:
+    pings = threading.Event()
+
+    def watched(connection: socket.socket, packet: bytes) -> None:
+        connection.sendall(b"\x20\x06\x00\x00\x03\x13" + seconds.to_bytes(2))
+        while (packet := read_packet(connection) or b"") and packet[0] != _PINGREQ:
+            if packet[0] >> 4 == 3:
+                connection.sendall(b"\x40\x02" + publish_id(packet))
+        if packet:
+            pings.set()
+
+    with StubBroker(watched) as broker, Running(broker.url, keepalive_s=1):
+        assert pings.wait(20), "it would take the broker's silence for its end"
