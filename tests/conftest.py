@@ -23,7 +23,7 @@ _NEEDS = {
     "cc": lambda: shutil.which("cc"),
     "lld": lambda: shutil.which("ld.lld"),
     "postgresql": lambda: any(Path("/usr/lib/postgresql").glob("*/bin/postgres")) and _importable("psycopg"),
-    "python3-systemd": lambda: _importable("systemd.daemon"),
+    "python3-systemd": lambda: _importable("systemd.journal"),
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import textwrap
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +26,8 @@ def overview(snapshot: Snapshot, width: int = 100) -> list[str]:
 
 def width() -> int:
     """Of the terminal; 100 where there is none."""
+    import shutil  # with lzma and bz2: the daemon, which needs a word of this file, does without
+
     return shutil.get_terminal_size((100, 24)).columns
 
 

@@ -1,7 +1,7 @@
 """The only door to systemd: readiness, status, watchdog, journal.
 
-Where python3-systemd is installed it is used; elsewhere the notification protocol (sd_notify(3): one
-datagram to $NOTIFY_SOCKET) is spoken directly, and logs go to stderr.
+The notification protocol (sd_notify(3): one datagram to $NOTIFY_SOCKET) is spoken directly: libsystemd with
+what it links to takes a megabyte. Logs go to the journal where python3-systemd is installed, else to stderr.
 """
 
 from __future__ import annotations
@@ -11,11 +11,6 @@ import os
 import socket
 import sys
 from collections.abc import Mapping
-
-try:
-    from systemd import daemon as _systemd_daemon
-except ImportError:
-    _systemd_daemon = None
 
 IDENTIFIER = "edge-agent"
 
@@ -29,22 +24,12 @@ def notify(*assignments: str) -> bool:
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return False
-    message = "\n".join(assignments)
-    if _systemd_daemon is not None:
-        try:
-            return bool(_systemd_daemon.notify(message))
-        except OSError:
-            return False
-    return _notify_directly(address, message)
-
-
-def _notify_directly(address: str, message: str) -> bool:
     # "@" stands for the leading NUL of an abstract socket address.
     target = "\0" + address[1:] if address.startswith("@") else address
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
             channel.settimeout(1.0)
-            channel.sendto(message.encode(), target)
+            channel.sendto("\n".join(assignments).encode(), target)
     except OSError:
         return False
     return True

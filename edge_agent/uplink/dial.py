@@ -16,6 +16,7 @@ import stat
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edge_agent.clock import Clock
 from edge_agent.model import NS, MonoNs
@@ -196,7 +197,9 @@ def _pair_failure(login: Login, error: Exception) -> Failure:
 
 def _connect(address: Address, timeout_s: float) -> socket.socket:
     try:
-        sock = socket.create_connection((address.host, address.port), timeout=timeout_s)
+        # A name as text would be encoded by the codec `idna`, half a megabyte; ours is ASCII already.
+        host: Any = address.host.encode("ascii")
+        sock = socket.create_connection((host, address.port), timeout=timeout_s)
     except (socket.gaierror, UnicodeError) as error:
         message = f"host name {address.host} is not found: {getattr(error, 'strerror', None) or error}"
         raise _Refused(Failure(Cause.DNS, message, "check url, and the name server")) from error

@@ -9,17 +9,8 @@ import pytest
 from edge_agent.daemon import systemd
 
 
-@pytest.fixture(
-    params=[pytest.param("with", marks=pytest.mark.needs("python3-systemd")), pytest.param("without")]
-)
-def either_way(request, monkeypatch) -> None:
-    """With python3-systemd, and with the protocol spoken directly."""
-    if request.param == "without":
-        monkeypatch.setattr(systemd, "_systemd_daemon", None)
-
-
 @pytest.mark.parametrize("abstract", [False, True])
-def test_notifications_arrive_at_the_service_manager(either_way, tmp_path, monkeypatch, abstract) -> None:
+def test_notifications_arrive_at_the_service_manager(tmp_path, monkeypatch, abstract) -> None:
     name = f"edge-agent-test-{os.getpid()}" if abstract else str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind("\0" + name if abstract else name)
@@ -29,7 +20,7 @@ def test_notifications_arrive_at_the_service_manager(either_way, tmp_path, monke
         assert manager.recv(4096) == b"READY=1\nSTATUS=2 buses"
 
 
-def test_without_a_manager_nothing_is_sent_and_a_dead_one_does_not_raise(either_way, monkeypatch) -> None:
+def test_without_a_manager_nothing_is_sent_and_a_dead_one_does_not_raise(monkeypatch) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     assert not systemd.notify("READY=1")
     monkeypatch.setenv("NOTIFY_SOCKET", "/nonexistent/notify")

@@ -1,4 +1,4 @@
-"""The MQTT library without what it imports for nothing."""
+"""The daemon and its MQTT library without what is imported for nothing."""
 
 from __future__ import annotations
 
@@ -21,6 +21,16 @@ import urllib.request
 print(urllib.request.Request('http://localhost/a').selector)
 client.Client(client.CallbackAPIVersion.VERSION2)._get_proxy()
 """
+_DAEMON = """
+import sys
+from edge_agent import cli
+cli.main(["run", "--config", "/nonexistent"])
+import edge_agent.daemon.agent
+from edge_agent.uplink import address, dial
+print(dial._dial(address.parse("mqtt://localhost:1"), address.Login(), 1.0).cause)
+unwanted = {"shutil", "lzma", "bz2", "encodings.idna", "systemd", "subprocess", "decimal"}
+print(sorted(unwanted & set(sys.modules)))
+"""
 
 
 def _said(program: str) -> str:
@@ -29,6 +39,10 @@ def _said(program: str) -> str:
 
 def test_the_uplink_does_not_load_http_and_email() -> None:
     assert _said(_LOADED) == "[]\n"
+
+
+def test_the_daemon_does_not_load_what_it_can_do_without() -> None:
+    assert _said(_DAEMON) == "unreachable\n[]\n"
 
 
 def test_who_does_use_it_finds_it() -> None:
