@@ -205,25 +205,28 @@ class Ingest:
             if not self._store.resolve(self._intake.reader):
                 self._resolved_at = now
             self._answered()
-        if self._options.ack and now - self._acks_at >= _ACK_EVERY_NS:
+        if self._options.ack and now - self._acks_at >= _ACK_EVERY_NS and self._send_acks():
             self._acks_at = now
-            self._send_acks()
         if self._options.fill_after_ns and now - self._looked_at >= self._look_every_ns and self.link.is_up:
             self._looked_at = now
             self._ask(now)
 
-    def _send_acks(self) -> None:
-        """Up to where everything is in the database, whoever brought it there."""
+    def _send_acks(self) -> bool:
+        """Up to where everything is in the database, whoever brought it there. False: the broker must answer
+        some before it takes the rest."""
         for key, upto in list(self._upto.items()):
+            if not self.link.room:
+                return False
             site, agent, epoch, stream = key
             payload = payloads.Ack(bytes.fromhex(epoch), stream, upto).encode()
             message = Message(topic=Topics(site, agent).ack, payload=payload)
             if not upto or self.link.publish(message) is not None:
                 del self._upto[key]
+        return True
 
     def _ask(self, now: MonoNs) -> None:
         for hole in self._filler.due(self._store.holes.missing(MAX_LOOKED_AT), now):
-            if self._store.holes.claim(hole, self._options.fill_after_ns, MAX_TRIES):
+            if self.link.room and self._store.holes.claim(hole, self._options.fill_after_ns, MAX_TRIES):
                 log.info("asking %s for %s %d to %d", hole.source.agent, hole.stream, hole.first, hole.last)
                 request = payloads.ReplayRequest(hole.epoch, hole.stream, hole.first, hole.last)
                 topic = Topics(hole.source.site, hole.source.agent).replay

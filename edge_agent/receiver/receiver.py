@@ -272,18 +272,21 @@ class Receiver:
         self._unacked.clear()
 
     def _send_acks(self) -> None:
-        """Tell each agent up to where everything is here, at most once a second."""
+        """Tell each agent up to where everything is here, at most once a second; as many as the broker takes
+        ahead of its answers, the rest when it has answered."""
         now = self._clock.mono_ns()
         if now - self._acks_at < _ACK_EVERY_NS or not self.link.is_up:
             return
-        self._acks_at = now
         for source, epoch, stream, upto in self._continuity.contiguous():
             if self._acked.get((source, epoch, stream)) != upto:
+                if not self.link.room:
+                    return
                 first = self._continuity.first(source, epoch, stream)
                 payload = payloads.Ack(epoch, stream, upto, first).encode()
                 topic = Topics(source.site, source.agent).ack
                 if self.link.publish(Message(topic=topic, payload=payload)) is not None:
                     self._acked[source, epoch, stream] = upto
+        self._acks_at = now
 
     def _load(self, path: Path) -> None:
         stored = state.load(path)

@@ -19,7 +19,17 @@ from edge_agent.uplink.backoff import Backoff, BackoffPolicy
 from edge_agent.uplink.dial import Dialer
 from edge_agent.uplink.mqtt import Connection, wait_for
 from edge_agent.uplink.reasons import Cause, Failure
-from edge_agent.uplink.wire import ConnectOptions, Down, Event, Message, MqttVersion, Received, Traffic, Up
+from edge_agent.uplink.wire import (
+    ConnectOptions,
+    Down,
+    Event,
+    Message,
+    MqttVersion,
+    Published,
+    Received,
+    Traffic,
+    Up,
+)
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +71,7 @@ class Link:
         self._backoff = Backoff(policy or BackoffPolicy(), random or Random())
         self._dialer = Dialer(clock)
         self._connection: Connection | None = None
+        self._flying = self._receive_maximum = 0
         self._retry_at = self._since = clock.mono_ns()
         self._state = "waiting"
         self._failure: Failure | None = None
@@ -68,6 +79,11 @@ class Link:
     @property
     def is_up(self) -> bool:
         return self._connection is not None and self._connection.is_up
+
+    @property
+    def room(self) -> int:
+        """How many more may be published before the broker answers one (MQTT 5.0, 3.2.2.3.3)."""
+        return max(0, self._receive_maximum - self._flying) if self.is_up else 0
 
     @property
     def traffic(self) -> Traffic:
@@ -89,7 +105,9 @@ class Link:
         events = self._connection.turn()
         for event in events:
             if isinstance(event, Up):
-                self._on_up()
+                self._on_up(event)
+            elif isinstance(event, Published):
+                self._flying = max(0, self._flying - 1)
             elif isinstance(event, Down):
                 self._on_down(event.failure)
         return events
@@ -103,7 +121,9 @@ class Link:
 
     def publish(self, message: Message) -> int | None:
         """The token its `Published` will carry; None while there is no connection."""
-        return self._connection.publish(message) if self._connection is not None else None
+        token = self._connection.publish(message) if self._connection is not None else None
+        self._flying += token is not None
+        return token
 
     def subscribe(self, filters: tuple[str, ...], *, see_retained: bool = False) -> None:
         if self._connection is not None:
@@ -148,7 +168,8 @@ class Link:
         self._set_state("connecting")
         self._connection = Connection(options, self._dialer, self._clock, self._counters)
 
-    def _on_up(self) -> None:
+    def _on_up(self, up: Up) -> None:
+        self._flying, self._receive_maximum = 0, up.receive_maximum
         self._counters.get(CONNECTS).add()
         self._failure = None
         self._set_state("connected")
