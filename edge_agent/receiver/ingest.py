@@ -108,7 +108,7 @@ class Ingest:
         self._failures = 0
         self._said = ""
         self._retry_at = MonoNs(0)
-        self._upto: dict[StreamKey, int] = {}
+        self._reach: dict[StreamKey, tuple[int, int]] = {}
         self._acks_at = self._looked_at = self._resolved_at = MonoNs(0)
         self._look_every_ns = min(LOOK_EVERY_NS, options.fill_after_ns)
 
@@ -177,7 +177,7 @@ class Ingest:
         self._intake.clear()
         self.counts.add(written)
         if self._options.ack:
-            self._upto.update(written.upto)
+            self._reach.update(written.reach)
         for received in self._unacked:
             self.link.acknowledge(received)
         self._unacked.clear()
@@ -214,14 +214,14 @@ class Ingest:
     def _send_acks(self) -> bool:
         """Up to where everything is in the database, whoever brought it there. False: the broker must answer
         some before it takes the rest."""
-        for key, upto in list(self._upto.items()):
+        for key, (first, upto) in list(self._reach.items()):
             if not self.link.room:
                 return False
             site, agent, epoch, stream = key
-            payload = payloads.Ack(bytes.fromhex(epoch), stream, upto).encode()
+            payload = payloads.Ack(bytes.fromhex(epoch), stream, upto, first).encode()
             message = Message(topic=Topics(site, agent).ack, payload=payload)
             if not upto or self.link.publish(message) is not None:
-                del self._upto[key]
+                del self._reach[key]
         return True
 
     def _ask(self, now: MonoNs) -> None:

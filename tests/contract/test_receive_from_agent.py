@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -75,9 +76,13 @@ def test_what_a_broker_lost_comes_to_the_database_all_the_same(
     with (
         Broker(tmp_path) as broker,
         Ingesting(broker, target, tmp_path, **how) as ingesting,
-        Running(broker.url, agent.outbox, tuning=QUICK, ack=waits, backlog_rate=5000) as running,
+        ExitStack() as stack,
     ):
+        # First: what comes while nobody is subscribed is gone for everybody.
         ingesting.until_subscribed()
+        running = stack.enter_context(
+            Running(broker.url, agent.outbox, tuning=QUICK, ack=waits, backlog_rate=5000)
+        )
         agent.samples(10)
         running.sender.wake()
         ingesting.until(lambda: target.count("sample") == 10)

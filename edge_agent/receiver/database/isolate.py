@@ -52,5 +52,5 @@ def _halves(batch: Batch) -> tuple[Batch, Batch] | None:
 def _sum(first: Written, second: Written) -> Written:
     names = ("records", "duplicates", "values", "alarms", "gaps", "waiting", "unread", "dropped")
     total = Written(**{name: getattr(first, name) + getattr(second, name) for name in names})
-    total.upto = first.upto | second.upto
+    total.reach = first.reach | second.reach
     return total

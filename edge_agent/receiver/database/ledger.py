@@ -96,20 +96,23 @@ class Ledger:
         for settle in (_UPTO, _SETTLED):
             self._db.many(settle, [(stream,) for stream in touched])
 
-    def upto(self, ids: Iterable[int], now_ns: int) -> dict[int, int]:
-        """Per stream the seq up to which everything is here or declared lost, for acknowledgements: 0 where
-        the START of the run may still be on its way, and with it the word that much more is to come."""
-        found: dict[int, int] = {}
+    def reach(self, ids: Iterable[int], now_ns: int) -> dict[int, Reach]:
+        """Per stream from where up to which seq everything is here or declared lost, for acknowledgements. Up
+        to 0 where the START of the run may still be on its way, and with it the word that much more is to
+        come; from above 1 where the run was joined later: nobody must speak for what was before."""
+        found: dict[int, Reach] = {}
         wanted = sorted(ids)
         for place in range(0, len(wanted), _AT_ONCE):
             some = wanted[place : place + _AT_ONCE]
             marks = ", ".join("?" * len(some))
             statement = (
-                "SELECT s.id, CASE WHEN r.complete OR r.heard_ns < ? THEN s.upto ELSE 0 END FROM stream s "
+                "SELECT s.id, CASE WHEN r.complete THEN 1 ELSE s.lowest END, "
+                "CASE WHEN r.complete OR r.heard_ns < ? THEN s.upto ELSE 0 END FROM stream s "
                 "JOIN run r ON r.site = s.site AND r.agent = s.agent AND r.epoch = s.epoch "
                 f"WHERE s.id IN ({marks})"
             )
-            found.update(self._db.rows(statement, now_ns - _START_MAY_COME_NS, *some))
+            rows = self._db.rows(statement, now_ns - _START_MAY_COME_NS, *some)
+            found.update((stream, (first, upto)) for stream, first, upto in rows)
         return found
 
     # --- inside -------------------------------------------------------------------------------
@@ -154,6 +157,8 @@ class Ledger:
 
 Which = tuple[int, bool]
 """Stream, and whether of what was seen or of what is accounted for."""
+Reach = tuple[int, int]
+"""From where up to which seq."""
 _AT_ONCE = 500
 """Arguments of one statement."""
 _START_MAY_COME_NS = 600 * NS

@@ -24,8 +24,8 @@ class Written:
     waiting: int = 0
     unread: int = 0
     dropped: int = 0
-    upto: dict[StreamKey, int] = field(default_factory=dict)
-    """Of every stream the batch has records of, fresh or not: up to where everything is here."""
+    reach: dict[StreamKey, tuple[int, int]] = field(default_factory=dict)
+    """Of every stream the batch has records of, fresh or not: from where up to where everything is here."""
 
 
 def points(made: Iterable[Rows]) -> dict[Series, PointEntry]:

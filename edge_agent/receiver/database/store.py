@@ -117,9 +117,9 @@ class Store:
                 self._waiting.learn(dict_hash, data)
             self._waiting.keep(batch.parts)
             self._ledger.write(_tally(new), ids)
-            upto = self._ledger.upto({ids[entry.key] for entry in entries}, received)
+            reach = self._ledger.reach({ids[entry.key] for entry in entries}, received)
         written = shape.count(new)
-        written.upto = {entry.key: upto[ids[entry.key]] for entry in entries}
+        written.reach = {entry.key: reach[ids[entry.key]] for entry in entries}
         written.duplicates = len(entries) - len(new)
         written.unread += len(batch.garbage)
         return written
