@@ -67,7 +67,7 @@ format: $(VENV)/.dev
 test: $(VENV)/.dev $(NATIVE) ## all tests but the long ones
 	@if [ "$$(id -u)" = 0 ]; then $(MAKE) --no-print-directory deps; fi
 	@$(MAKE) --no-print-directory $(VENV)/.systemd
-	$(BIN)/pytest -q -m "not soak" -n 3 --dist loadfile tests/contract tests/crash tests/rigs
+	$(BIN)/pytest -q -m "not soak" -n 3 --dist loadfile tests/contract tests/crash tests/rigs tests/independent
 	$(BIN)/pytest -q -m "not soak" -n 2 --dist loadfile tests/e2e
 	$(BIN)/pytest -q -n 2 tests/unit
 
