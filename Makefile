@@ -63,11 +63,12 @@ type: $(VENV)/.dev ## mypy --strict
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-# Tests with processes of their own mostly wait, so three of them share a core; units compute, and would disturb those.
+# Tests with processes of their own mostly wait, so some run side by side; units compute, and would disturb those.
 test: $(VENV)/.dev $(NATIVE) ## all tests but the long ones
 	@if [ "$$(id -u)" = 0 ]; then $(MAKE) --no-print-directory deps; fi
 	@$(MAKE) --no-print-directory $(VENV)/.systemd
-	$(BIN)/pytest -q -m "not soak" -n 3 --dist loadfile tests/contract tests/crash tests/e2e
+	$(BIN)/pytest -q -m "not soak" -n 3 --dist loadfile tests/contract tests/crash tests/rigs tests/independent
+	$(BIN)/pytest -q -m "not soak" -n 2 --dist loadfile tests/e2e
 	$(BIN)/pytest -q -n 2 tests/unit
 
 golden: $(NATIVE) ## after an intended change of a kernel's results

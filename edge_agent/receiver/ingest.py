@@ -92,6 +92,8 @@ class Ingest:
     ) -> None:
         self.counts = Counts()
         self.was_connected = False
+        self.is_listening = False
+        """Whether the broker has confirmed the subscriptions of this connection."""
         self.was_stored = False
         """Whether the database ever took anything, or said that it would."""
         self.link = Link(
@@ -133,6 +135,7 @@ class Ingest:
                     self.link.subscribe(self._filters)
                 case Subscribed(codes):
                     check_subscribed(codes, self._filters)
+                    self.is_listening = True
                     log.info("listening to %s at %s", self._filters[-2], self.link.options.address)
                 case Received():
                     self._receive(event)
@@ -161,6 +164,7 @@ class Ingest:
     def _disconnected(self) -> None:
         """Acknowledgements belong to their connection. What was read is stored all the same: the broker may
         have lost it; if it has not, it comes again and is known."""
+        self.is_listening = False
         self._unacked.clear()
         if self._intake.is_full:
             log.warning(

@@ -14,6 +14,7 @@ from typing import Any
 
 from edge_agent.errors import RecordError
 from edge_agent.model import AlarmDef, PointDef, Site
+from edge_agent.records.envelope import integer
 from edge_agent.records.pack import pack, unpack
 from edge_agent.records.values import HASH_BYTES
 
@@ -105,15 +106,16 @@ def decode(data: bytes) -> Dictionary:
     """The dictionary in canonical bytes; RecordError for anything else. Keys and trailing elements it
     does not know are ignored: a later version may add some."""
     fields = unpack(data, MAX_DICTIONARY_BYTES)
-    if type(fields) is not dict or fields.get("v") != FORMAT:
-        raise RecordError("not a dictionary of format 1")
-    window_ns, points, alarms = fields.get("window_ns"), fields.get("points"), fields.get("alarms")
-    if type(window_ns) is not int or type(points) is not list or type(alarms) is not list:
-        raise RecordError("a dictionary has no window_ns, points or alarms")
+    if type(fields) is not dict:
+        raise RecordError("a dictionary is not a map")
+    integer(fields.get("v"), "format of a dictionary", FORMAT, FORMAT)
+    points, alarms = fields.get("points"), fields.get("alarms")
+    if type(points) is not list or type(alarms) is not list:
+        raise RecordError("a dictionary has no points or alarms")
     return Dictionary(
         site=_text(fields.get("site")),
         agent=_text(fields.get("agent")),
-        window_ns=window_ns,
+        window_ns=integer(fields.get("window_ns"), "window_ns"),
         points=tuple(_decode_point(row) for row in points),
         alarms=tuple(_decode_alarm(row) for row in alarms),
     )

@@ -90,10 +90,13 @@ def _header(count: int, fix: int, wide: int) -> bytes:
 
 
 def _unique(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
-    """msgpack keeps the last of two equal keys silently; two readers could then disagree."""
+    """msgpack keeps the last of two equal keys silently, and takes bytes for keys; two readers could then
+    disagree."""
     result = dict(pairs)
     if len(result) != len(pairs):
         raise RecordError("a map has the same key twice")
+    if not {str}.issuperset(map(type, result)):
+        raise RecordError("a map has a key that is no text")
     return result
 
 

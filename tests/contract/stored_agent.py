@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from random import Random
 
 from edge_agent.counters import Counters
 from edge_agent.model import MonoNs
@@ -24,6 +25,8 @@ class StoredAgent:
         self.writer = RecordWriter(small_site(), epoch, boot_id=BOOT, counters=Counters())
         self._number = 0
         self._store(self.writer.start(stamp(), previous or self.spool.recovery))
+        # START is not sent before it is durable.
+        self.turn()
 
     def samples(self, count: int) -> None:
         """So many records of one value each: 1, 2, 3 ..."""
@@ -34,8 +37,10 @@ class StoredAgent:
         self.turn()
 
     def large_record(self) -> None:
-        """One of some kilobytes."""
-        self._store(self.writer.add([sample(n * 1000, 0) for n in range(400)], stamp(0)))
+        """One of some kilobytes: of values that nothing foresees."""
+        random = Random(1)
+        values = [random.randrange(1 << 16) for _ in range(2000)]
+        self._store(self.writer.add([sample(value, 0) for value in values], stamp(0)))
         self._store(self.writer.flush(stamp(0), stamp(0).wall_ns))
         self.turn()
 

@@ -126,6 +126,8 @@ def test_a_replay_comes_out_of_the_real_spool(tmp_path: Path, broker: Broker) ->
         agent.samples(30)
         running.sender.wake()
         running.until(lambda: not agent.unacked())
+        # The agent hears of the last record before the subscriber does.
+        probe.wait_until(lambda _: len(_records(probe)) == 31)
         before = _records(probe)
         _ask(probe, 5, 9)
         probe.wait_until(lambda _: len(_records(probe)) == len(before) + 5)

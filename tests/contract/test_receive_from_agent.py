@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -73,30 +72,25 @@ def test_what_a_broker_lost_comes_to_the_database_all_the_same(
     monkeypatch.setattr("edge_agent.receiver.ingest._ACK_EVERY_NS", 100 * MS)
     how: dict[str, Any] = {"ack": True} if by == "ack" else {"fill_after_ns": NS // 2}
     waits = "receiver" if by == "ack" else "broker"
-    with (
-        Broker(tmp_path) as broker,
-        Ingesting(broker, target, tmp_path, **how) as ingesting,
-        ExitStack() as stack,
-    ):
-        # First: what comes while nobody is subscribed is gone for everybody.
-        ingesting.until_subscribed()
-        running = stack.enter_context(
-            Running(broker.url, agent.outbox, tuning=QUICK, ack=waits, backlog_rate=5000)
-        )
-        agent.samples(10)
-        running.sender.wake()
-        ingesting.until(lambda: target.count("sample") == 10)
-        # Nobody turns the receiver: the broker has what comes, and loses it.
-        acked = running.count("uplink_acked")
-        agent.samples(40)
-        running.sender.wake()
-        running.until(lambda: running.count("uplink_acked") >= acked + 40)
-        broker.kill()
-        broker.start()
-        ingesting.until_subscribed()
-        agent.samples(5)
-        running.sender.wake()
-        ingesting.until(lambda: target.count("sample") == 55)
-        ingesting.until(lambda: not agent.unacked())
+    with Broker(tmp_path) as broker:
+        first = Ingesting(broker, target, tmp_path, **how)
+        first.until_subscribed()
+        with Running(broker.url, agent.outbox, tuning=QUICK, ack=waits, backlog_rate=5000) as running:
+            agent.samples(10)
+            running.sender.wake()
+            first.until(lambda: target.count("sample") == 10)
+            first.die()
+            acked = running.count("uplink_acked")
+            agent.samples(40)
+            running.sender.wake()
+            running.until(lambda: running.count("uplink_acked") >= acked + 40)
+            broker.kill()
+            broker.start()
+            with Ingesting(broker, target, tmp_path, **how) as second:
+                second.until_subscribed()
+                agent.samples(5)
+                running.sender.wake()
+                second.until(lambda: target.count("sample") == 55)
+                second.until(lambda: not agent.unacked())
+                second.until(lambda: target.count("missing") == 0)
     assert _values(target) == list(range(1, 56))
-    assert target.count("missing") == 0

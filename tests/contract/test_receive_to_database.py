@@ -282,9 +282,9 @@ class Ingesting:
             self.ingest.link.wait(0.02)
 
     def until_subscribed(self) -> None:
-        self.until(lambda: self.ingest.link.is_up)
-        settled = time.monotonic() + 0.2
-        self.until(lambda: time.monotonic() > settled)
+        # What ended a connection meanwhile is noticed in the first turn.
+        self.ingest.turn()
+        self.until(lambda: self.ingest.is_listening)
 
     def die(self) -> None:
         self.ingest.link._connection._guarded.close()  # type: ignore[union-attr]

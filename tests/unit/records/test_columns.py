@@ -1,17 +1,15 @@
-"""Column bodies: the same bits in every mode and by the document's reference, smaller, and bounded."""
+"""Column bodies: the same bits in every mode and by the independent decoder, smaller, and bounded."""
 
 from __future__ import annotations
 
 import json
 import random
-import struct
 import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from edge_agent import kernels
 from edge_agent.errors import KernelError, RecordError
@@ -24,8 +22,9 @@ from edge_agent.records.envelope import Envelope, encode
 from edge_agent.records.pack import pack, unpack
 from edge_agent.records.values import Kind
 from tests.conftest import ROOT
-from tests.unit.records import column_reference as reference
-from tests.unit.records.sites import EPOCH, T0, now
+from tests.independent import decoder as independent
+from tests.unit.records.made import any_rows, any_windows, bits, polled_rows, samples, summaries
+from tests.unit.records.sites import EPOCH, now
 
 PLAIN = columns.plain()
 STORED = ROOT / "tests" / "unit" / "records" / "columns_golden.json"
@@ -39,38 +38,6 @@ def compiled() -> Kernels:
         return kernels.load("jit")
 
 
-def until(ns: int = 0) -> Any:
-    return T0 + ns
-
-
-def samples(rows: list[tuple[int, int, Any, int]]) -> Samples:
-    times, aliases, values, qualities = zip(*rows, strict=True) if rows else ((), (), (), ())
-    return Samples(until_ns=until(), offsets_us=times, aliases=aliases, values=values, qualities=qualities)
-
-
-def summaries(rows: list[tuple[Any, ...]]) -> Summaries:
-    names = [
-        "aliases",
-        "counts",
-        "bads",
-        "missings",
-        "mins",
-        "maxs",
-        "means",
-        "stds",
-        "firsts",
-        "lasts",
-        "qualities",
-    ]
-    parts = zip(*rows, strict=True) if rows else [()] * len(names)
-    return Summaries(until_ns=until(), length_ns=10, **dict(zip(names, parts, strict=True)))
-
-
-def bits(value: Any) -> Any:
-    """Tells apart what `==` does not: 1, 1.0 and True, the two zeros, and NaNs."""
-    return ("float", struct.pack(">d", value)) if type(value) is float else (type(value), value)
-
-
 def sample_rows(body: Samples) -> list[Any]:
     columns_of = (body.offsets_us, body.aliases, map(bits, body.values), body.qualities)
     return list(zip(*columns_of, strict=True))
@@ -80,52 +47,6 @@ def summary_rows(body: Summaries) -> list[Any]:
     numbers = (body.mins, body.maxs, body.means, body.stds, body.firsts, body.lasts)
     counts = (body.aliases, body.counts, body.bads, body.missings)
     return list(zip(*counts, *(map(bits, column) for column in numbers), body.qualities, strict=True))
-
-
-# --- what there may be ------------------------------------------------------------------------
-
-NANS = [struct.unpack(">d", bytes.fromhex(text))[0] for text in ("7ff8000000000123", "fff8000000000000")]
-EDGES = [0, 1, -1, 2**56, -(2**56), 2**56 + 1, 2**63 - 1, -(2**63), 2**63, 2**64 - 1, 2**32, -(2**32)]
-ODD_FLOATS = [
-    0.0, -0.0, float("inf"), float("-inf"), 5e-324, -5e-324, 1.7976931348623157e308, 1e-6, 0.1,
-    0.7000000000000001, 3 * 0.1, 2.0**24, 2.0**53, 1e22, 1 / 3, *NANS,
-]  # fmt: skip
-singles = st.floats(width=32, allow_nan=False)
-decimals = st.builds(lambda n, k: n / 10**k, st.integers(-(10**9), 10**9), st.integers(0, 7))
-scaled = st.builds(lambda n, k: n * 10.0**-k, st.integers(-(10**6), 10**6), st.integers(0, 7))
-short_singles = decimals.map(lambda x: struct.unpack("f", struct.pack("f", x))[0])
-numbers = (
-    st.floats() | singles | decimals | scaled | short_singles | st.sampled_from(ODD_FLOATS)
-    | st.floats(-1e3, 1e3)
-)  # fmt: skip
-integers = st.integers(-(2**63), 2**64 - 1) | st.integers(-300, 300) | st.sampled_from(EDGES)
-values = st.none() | st.booleans() | integers | numbers | st.sampled_from(["", "on", "off", "x" * 40])
-times = st.integers(-(2**40), 2**40) | st.just(0) | st.sampled_from([100_000, 1_000_000])
-aliases = st.integers(0, 5) | st.integers(0, 0xFFFFFF)
-qualities = st.sampled_from([0, 0, 0, 1, 64, 130, 255])
-any_rows = st.lists(st.tuples(times, aliases, values, qualities), max_size=60)
-
-
-@st.composite
-def polled_rows(draw: st.DrawFn) -> list[tuple[int, int, Any, int]]:
-    """As an agent makes them: a few points polled again and again, each with values of one sort."""
-    sorts = draw(
-        st.lists(st.sampled_from([integers, singles, decimals, scaled, short_singles, numbers]), max_size=5)
-    )
-    rows = []
-    for poll in range(draw(st.integers(1, 12))):
-        time = poll * 1_000_000 + draw(st.integers(-200, 200))
-        for alias, sort in enumerate(sorts):
-            bad = draw(st.integers(0, 9)) == 0
-            rows.append((time, alias, None if bad else draw(sort), 64 if bad else 0))
-    return rows
-
-
-counts = st.integers(0, 2**56) | st.integers(0, 12)
-maybe = st.none() | numbers
-any_windows = st.lists(
-    st.tuples(aliases, counts, counts, counts, *[maybe] * 6, st.integers(0, 255)), max_size=30
-)
 
 
 def both(encode_body: Callable[..., bytes | None], body: Any, compiled: Kernels) -> bytes:
@@ -143,8 +64,7 @@ def test_samples_come_back_to_the_last_bit_from_every_decoder(compiled: Kernels,
     for mode in (compiled, PLAIN):
         assert sample_rows(column_reading.decode_samples(raw, now(), mode)) == sample_rows(body)
     if rows:
-        found = reference.Samples(raw[3], raw[2]).rows(raw[1])
-        assert [(t, a, bits(v), q) for t, a, v, q in found] == sample_rows(body)
+        assert _by_document(Kind.SAMPLE_COLUMNS, raw) == sample_rows(body)
 
 
 @settings(max_examples=100, deadline=None)
@@ -155,8 +75,7 @@ def test_summaries_come_back_to_the_last_bit_from_every_decoder(compiled: Kernel
     for mode in (compiled, PLAIN):
         assert summary_rows(column_reading.decode_summaries(raw, now(), mode)) == summary_rows(body)
     if rows:
-        found = reference.Summaries(raw[3]).rows(raw[2])
-        assert [(*r[:4], *map(bits, r[4:10]), r[10]) for r in found] == summary_rows(body)
+        assert _by_document(Kind.SUMMARY_COLUMNS, raw) == summary_rows(body)
 
 
 @settings(max_examples=100, deadline=None)
@@ -233,14 +152,15 @@ def _decoded(kind: int, raw: list[Any], by: Kernels) -> Any:
         return "damaged"
 
 
-def _by_reference(kind: int, raw: list[Any]) -> Any:
+def _by_document(kind: int, raw: list[Any]) -> Any:
+    """What the decoder that knows only the document makes of it."""
     try:
-        if kind == Kind.SAMPLE_COLUMNS:
-            rows = reference.Samples(raw[3], raw[2]).rows(raw[1])
-            return [(t, a, bits(v), q) for t, a, v, q in rows]
-        return [(*r[:4], *map(bits, r[4:10]), r[10]) for r in reference.Summaries(raw[3]).rows(raw[2])]
-    except reference.Damaged:
+        rows = [tuple(row.values()) for row in independent.body(kind, raw)["rows"]]
+    except ValueError:
         return "damaged"
+    if kind == Kind.SAMPLE_COLUMNS:
+        return [(t, a, bits(v), q) for a, t, v, q in rows]
+    return [(*row[:4], *map(bits, row[4:10]), row[10]) for row in rows]
 
 
 def test_damaged_bodies_mean_the_same_to_every_decoder(compiled: Kernels, seed: int) -> None:
@@ -254,7 +174,7 @@ def test_damaged_bodies_mean_the_same_to_every_decoder(compiled: Kernels, seed: 
         altered = [*raw[:3], bytes(data[: rng.randrange(len(data)) or None] if rng.random() < 0.2 else data)]
         altered[1 if kind == Kind.SAMPLE_COLUMNS else 2] = rng.randrange(1, 60)
         found = _decoded(kind, altered, compiled)
-        assert found == _decoded(kind, altered, PLAIN) == _by_reference(kind, altered)
+        assert found == _decoded(kind, altered, PLAIN) == _by_document(kind, altered)
         damaged += found == "damaged"
     assert damaged > 40
 

@@ -101,6 +101,7 @@ def test_a_lone_surrogate_does_not_stop_a_record() -> None:
         b"\xa1\xff",  # not UTF-8
         b"\x82\xa1a\x01\xa1a\x02",  # the same key twice
         b"\x81\x01\x02",  # a key that is no text
+        b"\x81\xc4\x01a\x02",
         b"\x81\x90\x02",
         b"\xcd\x01",
         b"\xcf\x01\x02\x03",
