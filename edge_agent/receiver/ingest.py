@@ -229,7 +229,8 @@ class Ingest:
         return True
 
     def _ask(self, now: MonoNs) -> None:
-        for hole in self._filler.due(self._store.holes.missing(MAX_LOOKED_AT), now):
+        holes = self._store.holes.askable(MAX_LOOKED_AT, self._options.fill_after_ns, MAX_TRIES)
+        for hole in self._filler.due(holes, now):
             if self.link.room and self._store.holes.claim(hole, self._options.fill_after_ns, MAX_TRIES):
                 log.info("asking %s for %s %d to %d", hole.source.agent, hole.stream, hole.first, hole.last)
                 request = payloads.ReplayRequest(hole.epoch, hole.stream, hole.first, hole.last)

@@ -26,6 +26,7 @@ from tests.contract.agent_records import WALL, FakeAgent, alarm, sample, small_s
 from tests.contract.databases import PRESS, Rig, new_database
 
 A, B, C = (bytes([n]) * 8 for n in (1, 2, 3))
+GONE = {(SAMPLE, 3), (SAMPLE, 5)}
 KINDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgresql"))]
 
 
@@ -488,6 +489,20 @@ def test_no_status_document_keeps_others_out(rig: Rig) -> None:
         assert parsed is not None
         rig.store.status(PRESS, parsed | {"version": "x\0" * 500})
     assert rig.rows("SELECT state, reason, length(version) FROM agent") == [("x", "?", 256)]
+
+
+def test_a_hole_that_is_asked_for_in_vain_keeps_no_other_out(rig: Rig) -> None:
+    agent = FakeAgent(small_site(), A)
+    for number in range(7):
+        agent.add(sample(number))
+    rig.write([record for record in agent.records if (record.stream, record.seq) not in GONE])
+    first, second = sorted(rig.store.holes.askable(10, NS, 1), key=lambda hole: hole.first)
+    assert (first.first, second.first) == (3, 5)
+    assert rig.store.holes.claim(first, NS, 1)
+    rig.clock.advance(10**15)
+    assert rig.store.holes.askable(10, NS, 1) == [second]
+    assert rig.store.holes.askable(1, NS, 1) == [second]
+    assert rig.store.holes.count() == 2
 
 
 def test_one_receiver_asks_for_a_hole_and_only_so_often(rig: Rig) -> None:

@@ -6,6 +6,7 @@ from edge_agent.clock import Clock
 from edge_agent.receiver.continuity import Missing, Source
 from edge_agent.receiver.database.door import Database, transaction
 from edge_agent.receiver.database.names import Names
+from edge_agent.receiver.fill import MAX_RECORDS
 
 
 class Holes:
@@ -17,6 +18,21 @@ class Holes:
     def missing(self, limit: int) -> list[Missing]:
         """Records that are neither here nor declared lost."""
         found = self._db.rows("SELECT site, agent, epoch, stream, first, last FROM missing LIMIT ?", limit)
+        return [
+            Missing(Source(site, agent), bytes.fromhex(epoch), stream, int(first), int(last))
+            for site, agent, epoch, stream, first, last in found
+        ]
+
+    def askable(self, limit: int, pause_ns: int, most: int) -> list[Missing]:
+        """What of `missing` may be asked for now: what was asked for in vain, or a moment ago, keeps nothing
+        else out."""
+        found = self._db.rows(
+            "SELECT m.site, m.agent, m.epoch, m.stream, m.first, m.last FROM missing m "
+            "LEFT JOIN asked a ON a.stream = m.id "
+            "AND a.last = CASE WHEN m.last - m.first >= ? THEN m.first + ? ELSE m.last END "
+            "WHERE a.tries IS NULL OR (a.tries < ? AND a.at_ns + ? * a.tries * a.tries < ?) LIMIT ?",
+            MAX_RECORDS, MAX_RECORDS - 1, most, pause_ns, self._clock.wall_ns(), limit,
+        )  # fmt: skip
         return [
             Missing(Source(site, agent), bytes.fromhex(epoch), stream, int(first), int(last))
             for site, agent, epoch, stream, first, last in found
