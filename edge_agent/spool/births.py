@@ -50,7 +50,8 @@ class Births:
 
     @property
     def bytes_used(self) -> int:
-        return sum(len(record) + 4 for entry in self._entries.values() for record in entry.records)
+        with self._lock:
+            return sum(len(record) + 4 for entry in self._entries.values() for record in entry.records)
 
     def load(self) -> int:
         """Read what is there; the number of damaged files (removed where possible) and of what is no

@@ -14,7 +14,7 @@ from edge_agent.records.values import ALARM, EVENT, SAMPLE, SUMMARY, Loss, LossR
 from edge_agent.spool import salvage, space
 from edge_agent.spool.account import Account
 from edge_agent.spool.births import Births
-from edge_agent.spool.files import Files
+from edge_agent.spool.files import Files, Node
 from edge_agent.spool.lossbook import LossBook
 from edge_agent.spool.pool import Pool
 from edge_agent.spool.space import Limits
@@ -156,16 +156,24 @@ class House:
             self._unlink(segment)
 
     def _remove_between(self, log: StreamLog, segment: Segment) -> bool:
-        """Free an acknowledged segment but leave its name, so that it is not taken for damage."""
+        """Free an acknowledged segment but leave its name, so that it is not taken for damage. Whatever
+        became of its file, it is not chosen again: the room is wanted from others then."""
         gone = segment.path.with_suffix(".gone")
         try:
             self._parts.files.rename(segment.path, gone)
             self._parts.files.empty(gone)
         except OSError as error:
             self._parts.trouble.failed("remove", error)
-            return False
+            if not self._is_gone(segment.path):
+                return False
         log.mark_gone(segment, gone)
         return True
+
+    def _is_gone(self, path: Path) -> bool:
+        try:
+            return self._parts.files.node(path) is Node.NOTHING
+        except OSError:
+            return False
 
     def _unlink(self, segment: Segment) -> None:
         """Remove a file that is out of the log already. If that fails it is tried again; a run that

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from edge_agent.model import NS, MonoNs
 from edge_agent.records.values import ALARM, AUDIT, EVENT, SAMPLE, STREAMS, SUMMARY, Loss
 from edge_agent.spool.house import House, Parts
-from edge_agent.spool.lossbook import append_joined
+from edge_agent.spool.lossbook import condensed
 from edge_agent.spool.slots import SlotFile
 from edge_agent.spool.stream import StreamLog
 
@@ -132,17 +132,26 @@ class Keeper:
             self._trouble.failed("cursors", error)
 
     def bound_memory(self) -> None:
-        """What is not durable yet is made so; without a disk, the oldest of the lowest class goes."""
-        if self.held_bytes > self._parts.limits.memory_bytes:
-            for stream in _ORDER:
-                self.sync(stream)
+        """What is not durable yet is made so; without a disk, what is acknowledged goes, and then the oldest
+        of the lowest class. More than what is too much: each time costs a GAP record, and those too live in
+        memory. For the same reason what they declared is declared again by few."""
+        limit = self._parts.limits.memory_bytes
+        if self.held_bytes <= limit:
+            return
+        for stream in _ORDER:
+            self.sync(stream)
+        if self.held_bytes <= limit:
+            return
+        for log in self._logs.values():
+            log.drop_acked()
         lost: list[Loss] = []
-        for stream in STREAMS:
-            log = self._logs[stream]
-            while self.held_bytes > self._parts.limits.memory_bytes and log.held:
-                for loss in log.drop_held():
-                    append_joined(lost, loss)
-        self._account.note(lost)
+        handed_back: list[Loss] = []
+        for log in (self._logs[stream] for stream in STREAMS):
+            while self.held_bytes > limit - limit // 8 and log.held:
+                going, declared = log.drop_held()
+                lost += going
+                handed_back += declared
+        self._account.note(condensed(lost), condensed(handed_back))
 
     def _in_order(self) -> Iterable[StreamLog]:
         return (self._logs[stream] for stream in _ORDER)
