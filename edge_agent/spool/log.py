@@ -316,6 +316,9 @@ class Spool:
                 self._reader.lose_damage(self._logs[stream], one.segments[-1], one.newest, one.newest.end_seq)
         try:
             counters.get(SPOOL_QUARANTINED).add(self._births.load())
+        except OSError as error:
+            self._trouble.failed("open", error)
+        try:
             if not self._keeper.down:
                 recovery.make_durable(self._files, found)
         except OSError as error:
