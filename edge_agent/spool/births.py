@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_agent.records.values import EPOCH_BYTES, HASH_BYTES, EncodedRecord
-from edge_agent.spool.files import Files, Node
+from edge_agent.spool.files import Files, Node, unreadable_is_damaged
 from edge_agent.spool.recovery import MAX_FILE_BYTES, set_aside
 
 _MAGIC = b"EABR"
@@ -83,7 +83,8 @@ class Births:
                 continue
             entry = None
             if self._files.node(self._folder / name) is Node.FILE:
-                entry = _decode(name, self._files.read(self._folder / name, 0, MAX_FILE_BYTES))
+                with unreadable_is_damaged():
+                    entry = _decode(name, self._files.read(self._folder / name, 0, MAX_FILE_BYTES))
             if entry:
                 self._entries[bytes.fromhex(name)] = entry
             elif self._files.node(self._folder / name) is not Node.NOTHING:
