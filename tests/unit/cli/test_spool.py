@@ -165,6 +165,33 @@ def test_purge_of_a_stopped_agent_is_declared_and_recorded_by_its_next_run(
     spool.close(MonoNs(0))
 
 
+def test_a_purge_that_cannot_be_recorded_does_nothing(folder, capsys, monkeypatch) -> None:
+    write = OsFiles.write_at
+
+    def full(self: OsFiles, fd: int, data: bytes, offset: int) -> None:
+        if os.readlink(f"/proc/self/fd/{fd}").endswith("/orders"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(self, fd, data, offset)
+
+    before = said(capsys, "status", "--path", folder)["streams"]
+    monkeypatch.setattr(OsFiles, "write_at", full)
+    assert main(["spool", "purge", "--path", str(folder), "--yes"]) == 1
+    assert "No space left" in capsys.readouterr().err
+    assert said(capsys, "status", "--path", folder)["streams"] == before
+
+
+def test_a_purge_that_is_killed_is_recorded_as_begun(folder, monkeypatch) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Spool, "purge", killed)
+    assert main(["spool", "purge", "--path", str(folder), "--yes", "--stream", "alarm"]) == 130
+    spool = _open(folder)
+    [audit] = spool.orders.load()
+    assert (audit.what, audit.result, audit.detail) == ("spool purge", "begun", "alarm")
+    spool.close(MonoNs(0))
+
+
 def test_purge_of_a_spool_in_use_asks_its_agent_and_touches_nothing(folder, tmp_path, capsys) -> None:
     spool = _open(folder)
     before = spool.unacked("sample")
