@@ -124,7 +124,7 @@ class Spool:
                 self._keeper.sync(stream)
                 between()
         if streams is None:
-            if self.last_seq(AUDIT) and not self._logs[AUDIT].held:
+            if not self._keeper.down and self.last_seq(AUDIT) and not self._logs[AUDIT].held:
                 self.orders.settle()
             self._house.keep_house()
             self._save_cursors(sync=False)

@@ -169,7 +169,7 @@ def test_a_purge_that_cannot_be_recorded_does_nothing(folder, capsys, monkeypatc
     write = OsFiles.write_at
 
     def full(self: OsFiles, fd: int, data: bytes, offset: int) -> None:
-        if os.readlink(f"/proc/self/fd/{fd}").endswith("/orders"):
+        if Path(f"/proc/self/fd/{fd}").readlink().name == "orders":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         write(self, fd, data, offset)
 

@@ -12,7 +12,7 @@ from edge_agent.counters import Counters
 from edge_agent.model import MonoNs
 from edge_agent.records.values import EncodedRecord
 from edge_agent.spool import Limits, Spool
-from edge_agent.spool.checkpoints import NAMES, Checkpoints
+from edge_agent.spool.checkpoints import MAX_BYTES, NAMES, Checkpoints
 from edge_agent.spool.fake_files import FakeFiles, PowerCut
 from edge_agent.spool.files import OsFiles
 from edge_agent.spool.survey import Survey
@@ -34,6 +34,18 @@ def test_the_last_one_stored_is_found_and_the_other_file_is_the_next_to_be_writt
         store.store(run)
         assert kept(files) == (run, False)
     assert {path.name for path in files.paths()} == set(NAMES)
+
+
+def test_more_than_any_run_would_read_is_refused_and_the_last_one_still_counts():
+    files = FakeFiles()
+    store = Checkpoints(files, ROOT)
+    store.store(ONE)
+    with pytest.raises(OSError, match="more open windows"):
+        store.store(bytes(MAX_BYTES))
+    assert kept(files) == (ONE, False)
+    largest = bytes(MAX_BYTES - 20)
+    store.store(largest)
+    assert kept(files) == (largest, False)
 
 
 def test_nothing_is_no_damage():

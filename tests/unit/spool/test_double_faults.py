@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 
 from edge_agent.counters import Counters
+from edge_agent.model import MonoNs
+from edge_agent.records.events import Audit
 from edge_agent.records.values import STREAMS, Kind, Loss
 from edge_agent.spool import Limits, Spool
 from edge_agent.spool.account import SPOOL_LOST
 from edge_agent.spool.births import Births
 from edge_agent.spool.fake_files import FakeFiles
 from edge_agent.spool.lossbook import FEW, condensed
+from edge_agent.spool.orders import Orders
 from tests.unit.spool.rig import ROOT, commit, epoch, lost, open_spool, record, seqs
 
 _MEMORY = 20_000
@@ -140,6 +143,26 @@ def test_what_was_ordered_while_no_agent_ran_and_cannot_be_read_stops_no_start()
     spool = open_spool(files)
     assert spool.ordered() == []
     assert "open" in spool.stats().problem
+
+
+def test_what_was_ordered_is_forgotten_once_its_record_is_durable_and_not_before() -> None:
+    files = FakeFiles()
+    before = open_spool(files)
+    before.orders.note(Audit(who="uid 0", what="spool purge", result="done"))
+    before.close(MonoNs(0))
+    spool = open_spool(files, 2)
+    assert len(spool.ordered()) == 1
+    commit(spool)
+    files.fail = no_disk
+    spool.append([record(1, "audit", number=2)])
+    commit(spool, 1)
+    files.fail = lambda _operation, _path: 0
+    assert spool.stats().memory_only
+    assert len(Orders(files, ROOT / "orders").load()) == 1
+    for second in (2, 8, 9):
+        commit(spool, second)
+    assert not spool.stats().memory_only
+    assert Orders(files, ROOT / "orders").load() == []
 
 
 def test_the_status_may_ask_for_the_size_of_births_while_one_is_dropped() -> None:
