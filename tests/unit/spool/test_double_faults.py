@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from edge_agent.records.values import STREAMS, Kind, Loss
 from edge_agent.spool import Limits, Spool
 from edge_agent.spool.account import SPOOL_LOST
 from edge_agent.spool.births import Births
-from edge_agent.spool.fake_files import FakeFiles
+from edge_agent.spool.fake_files import FakeFiles, PowerCut
 from edge_agent.spool.lossbook import FEW, condensed
 from edge_agent.spool.orders import Orders
 from tests.unit.spool.rig import ROOT, commit, epoch, lost, open_spool, record, seqs
@@ -134,6 +135,43 @@ def test_an_acknowledged_segment_whose_file_is_gone_does_not_keep_others_from_be
     assert not spool.stats().memory_only
     gone, there = lost(spool.take_losses()), set(seqs(spool))
     assert {seq for _, _, seq in gone} | there == {*range(1, last + 1)} - {*range(first, end + 1)}
+
+
+@pytest.mark.parametrize("end", [FakeFiles.kill, FakeFiles.crash])
+def test_no_record_behind_a_loss_is_stored_before_the_loss_is_noted(end: Callable[[FakeFiles], None]) -> None:
+    files = FakeFiles()
+    spool = open_spool(files)
+    commit(spool)
+    files.fail = lambda operation, path: errno.EIO if path.name == "losses" and operation != "is_at" else 0
+    spool.note_losses([Loss(epoch(1), "sample", 1, 1, 1, "overflow", None, None)])
+    spool.append([record(2)])
+    commit(spool, 1)
+    assert seqs(spool) == [2]
+    end(files)
+    files.fail = lambda _operation, _path: 0
+    after = open_spool(files, 2)
+    assert seqs(after) == [] or (epoch(1), "sample", 1) in lost(after.take_losses())
+
+
+@pytest.mark.parametrize("end", [FakeFiles.kill, FakeFiles.crash])
+def test_no_record_is_stored_before_the_birth_it_refers_to(end: Callable[[FakeFiles], None]) -> None:
+    name, stored = b"d" * 8, 0
+    for cut in range(1, 40):
+        files = FakeFiles(seed=cut)
+        spool = open_spool(files)
+        commit(spool)
+        files.cut_at = files.operations + cut
+        with contextlib.suppress(PowerCut):
+            birth = record(1, "event", kind=Kind.BIRTH, dictionary=name)
+            spool.append([birth, record(1, dictionary=name)])
+            commit(spool, 1)
+        files.cut_at = None
+        end(files)
+        after = open_spool(files, 2)
+        if seqs(after):
+            stored += 1
+            assert [one.dict_hash for one in after.births()] == [name], cut
+    assert stored
 
 
 def test_what_was_ordered_while_no_agent_ran_and_cannot_be_read_stops_no_start() -> None:
