@@ -50,8 +50,14 @@ class Keeper:
     # --- to the disk ------------------------------------------------------------------------------
 
     def store(self) -> bool:
-        """Hand everything held to the system; false if the disk does not take it."""
-        return not self.down and all(self._try(log, log.write) for log in self._in_order())
+        """Hand everything held to the system; false if the disk does not take it. START is synced before
+        anything else of its epoch is written: a stream that begins a second file syncs its first."""
+        for log in self._in_order():
+            if self.down or not self._try(log, log.write):
+                return False
+            if log.stream == EVENT and any(record.durable_first for record in log.held):
+                self.sync(EVENT)
+        return not self.down
 
     def sync(self, stream: str) -> None:
         """Make a stream durable, after a failure in a new file."""

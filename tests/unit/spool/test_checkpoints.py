@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from dataclasses import replace
 from pathlib import Path
@@ -199,3 +200,25 @@ def test_a_survey_says_that_no_checkpoint_is_whole():
     files.flip(ROOT / NAMES[0], 400)
     surveyed[1].state_files()
     assert [[one.path.name for one in survey.damage] for survey in surveyed] == [[], ["windows-0"]]
+
+
+def test_nothing_of_a_run_outlives_a_power_cut_that_its_start_did_not():
+    """Also where a stream begins a second file, and syncs its first for that, in the same breath."""
+    survived = 0
+    for cut_at in range(1, 60):
+        files = FakeFiles(seed=cut_at)
+        commit(before := open_spool(files))
+        before.close(MonoNs(0))
+        files.cut_at = files.operations + cut_at
+        with contextlib.suppress(PowerCut):
+            spool = open_spool(files, 2)
+            start = replace(record(1, "event", number=2), durable_first=True)
+            rows = [record(seq, "summary", number=2, dictionary=bytes([seq]) * 8) for seq in (1, 2, 3)]
+            spool.append([start, *rows])
+            commit(spool, 1)
+        files.crash()
+        last = open_spool(files, 3).recovery.last
+        if last.get("summary"):
+            survived += 1
+            assert last["event"] == 1, cut_at
+    assert survived
