@@ -41,7 +41,8 @@ Durability
     `append` hands records to the system: a killed process (SIGKILL) loses none of them. `commit` is one
     fdatasync per stream with something new, and of the directory when the file is new: a power cut
     loses what was appended since the last commit, and START of the next run says from when to when.
-    Commits come by time and by size (writer.py); alarms, audits and the ends of an epoch at once.
+    Commits come by time and by size (writer.py); alarms, audits and the ends of an epoch at once, START
+    before anything else of its epoch is written: else something of a run outlives what declares it.
     After a failed write or fdatasync the descriptor is closed and never synced again; all records not
     known to be durable, still held in memory, go to a new segment. If that fails too, the spool lives in
     memory and tries the disk again every 5 s. Memory is bounded: what is acknowledged goes first, then
