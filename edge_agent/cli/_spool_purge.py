@@ -6,6 +6,7 @@ import os
 import secrets
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from edge_agent.clock import SystemClock
@@ -49,11 +50,13 @@ def _purge_under_lock(spool: Spool, streams: Sequence[str]) -> dict[str, int]:
             raise EdgeAgentError(
                 f"spool {spool.path}: {spool.stats().problem}\n    hint: as the agent's user, or with sudo?"
             )
-        counts = spool.purge(streams, clock.wall_ns())
         spool.orders.load()
-        said = ", ".join(f"{stream} {count}" for stream, count in counts.items())
         who = f"local uid {os.getuid()}, at {clock.wall_ns() // 10**9}, no agent ran"
-        spool.orders.note(Audit(who=who, what="spool purge", result="done", detail=said))
+        ordered = Audit(who=who, what="spool purge", result="begun", detail=", ".join(streams))
+        spool.orders.note(ordered)
+        counts = spool.purge(streams, clock.wall_ns())
+        said = ", ".join(f"{stream} {count}" for stream, count in counts.items())
+        spool.orders.done(replace(ordered, result="done", detail=said))
         return counts
     except OSError as error:
         raise EdgeAgentError(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,8 +48,15 @@ def _order(orders: Any, name: str, run: Any, text: str) -> argparse.ArgumentPars
     which.add_argument("--path", type=Path, metavar="DIR", help="the spool's folder; default: the usual one")
     which.add_argument("--config", type=Path, metavar="FILE", help="the configuration that names it")
     parser.add_argument("--json", action="store_true", help="JSON; with export one object a value")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=functools.partial(_allowed, run))
     return parser
+
+
+def _allowed(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
+    try:
+        return run(options)
+    except PermissionError as error:
+        raise EdgeAgentError(f"{error.filename}: {error.strerror}\n    hint: use sudo") from error
 
 
 def folder(options: argparse.Namespace) -> Path:

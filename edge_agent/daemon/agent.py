@@ -97,7 +97,7 @@ class Agent:
         self._pipeline = self._make_pipeline()
         self._spool_writer = self._make_spool_writer()
         self._pipeline.open(self._spool.recovery)
-        for audit in self._spool.orders.load():
+        for audit in self._spool.ordered():
             self._pipeline.audit(audit)
         desk = Desk(
             site, self._buses, clock, self._counters, store=self._spool_writer, audit=self._pipeline.audit

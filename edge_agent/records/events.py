@@ -183,7 +183,7 @@ class Audit:
     what: str
     """The order in one word or two: `spool purge`, `replay`."""
     result: str
-    """`done`, or `refused` or `failed` and why."""
+    """`done`, or `refused` or `failed` and why; `begun` where nobody lived to say."""
     detail: str = ""
 
     def encode(self, _t0: Stamp) -> bytes:

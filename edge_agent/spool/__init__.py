@@ -41,10 +41,12 @@ Durability
     `append` hands records to the system: a killed process (SIGKILL) loses none of them. `commit` is one
     fdatasync per stream with something new, and of the directory when the file is new: a power cut
     loses what was appended since the last commit, and START of the next run says from when to when.
-    Commits come by time and by size (writer.py); alarms, audits and the ends of an epoch at once.
+    Commits come by time and by size (writer.py); alarms, audits and the ends of an epoch at once, START
+    before anything else of its epoch is written: else something of a run outlives what declares it.
     After a failed write or fdatasync the descriptor is closed and never synced again; all records not
     known to be durable, still held in memory, go to a new segment. If that fails too, the spool lives in
-    memory (bounded, oldest of the lowest class first, declared) and tries the disk again every 5 s.
+    memory and tries the disk again every 5 s. Memory is bounded: what is acknowledged goes first, then
+    the oldest of the lowest class, an eighth of all at a time, declared.
 
     A summary that ends a window which `windows-*` may still hold is not sent before it is durable: the next
     run tells by its number whether that window was recorded (records/checkpoint.py). Only a spool in memory
@@ -76,7 +78,8 @@ Space
 
 Age
     Samples, summaries and alarms older than `max_age` are given up. Only times of a synchronised clock
-    count, on both sides: a gateway that starts in 1970 makes nothing old, nor young. `event` and `audit`
+    count, on both sides: a gateway that starts in 1970 makes nothing old, nor young. What has no such time
+    is as old as the record behind it that has one. `event` and `audit`
     never expire and cannot be purged: they are the account of the others.
 """
 

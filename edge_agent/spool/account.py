@@ -35,16 +35,17 @@ class Account:
         self._counters = counters
         self._trouble = trouble
 
-    def note(self, losses: Sequence[Loss]) -> None:
+    def note(self, losses: Sequence[Loss], handed_back: Sequence[Loss] = ()) -> None:
         """Losses that have happened. Where the disk does not take them it is tried again before anything
-        else is written."""
-        if losses and not self.hands_off:
+        else is written. `handed_back`: those whose declarations went with them."""
+        every = [*losses, *handed_back]
+        if every and not self.hands_off:
             try:
-                self._book.note(losses)
+                self._book.note(every)
             except OSError as error:
                 self._trouble.failed("note loss", error)
         self._count(losses)
-        self.undeclared.extend(losses)
+        self.undeclared.extend(every)
 
     def intend(self, losses: Sequence[Loss], handed_back: Sequence[Loss] = ()) -> bool:
         """Losses that are about to be caused; false if they cannot be noted, and must not happen.

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_agent.records.values import EPOCH_BYTES, HASH_BYTES, EncodedRecord
-from edge_agent.spool.files import Files, Node
+from edge_agent.spool.files import Files, Node, unreadable_is_damaged
 from edge_agent.spool.recovery import MAX_FILE_BYTES, set_aside
 
 _MAGIC = b"EABR"
@@ -50,7 +50,8 @@ class Births:
 
     @property
     def bytes_used(self) -> int:
-        return sum(len(record) + 4 for entry in self._entries.values() for record in entry.records)
+        with self._lock:
+            return sum(len(record) + 4 for entry in self._entries.values() for record in entry.records)
 
     def load(self) -> int:
         """Read what is there; the number of damaged files (removed where possible) and of what is no
@@ -82,7 +83,8 @@ class Births:
                 continue
             entry = None
             if self._files.node(self._folder / name) is Node.FILE:
-                entry = _decode(name, self._files.read(self._folder / name, 0, MAX_FILE_BYTES))
+                with unreadable_is_damaged():
+                    entry = _decode(name, self._files.read(self._folder / name, 0, MAX_FILE_BYTES))
             if entry:
                 self._entries[bytes.fromhex(name)] = entry
             elif self._files.node(self._folder / name) is not Node.NOTHING:

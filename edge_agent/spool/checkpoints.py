@@ -13,6 +13,7 @@ or whose sync failed is thereby opened anew.
 from __future__ import annotations
 
 import contextlib
+import errno
 import struct
 import zlib
 from pathlib import Path
@@ -60,7 +61,10 @@ class Checkpoints:
         return self.damaged
 
     def store(self, content: bytes) -> None:
-        """Durable when this returns; OSError if not, and then the one before it still counts."""
+        """Durable when this returns; OSError if not, and then the one before it still counts. One that no
+        run would read is not stored: who waits for it must know."""
+        if len(content) > MAX_BYTES - _HEAD.size - 4:
+            raise OSError(errno.EFBIG, "more open windows than a checkpoint holds")
         generation, place = self._generation + 1, 1 - self._last
         path = self._folder / NAMES[place]
         data = _HEAD.pack(_MAGIC, generation, len(content)) + content

@@ -10,11 +10,13 @@ would hang a start, a link lead a write to somewhere else. `node` says what stan
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import errno
 import fcntl
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -28,6 +30,16 @@ class Node(enum.Enum):
     FOLDER = enum.auto()
     """Also by way of a link: an operator may keep one elsewhere."""
     OTHER = enum.auto()
+
+
+@contextlib.contextmanager
+def unreadable_is_damaged() -> Iterator[None]:
+    """For who only looks: a sector that the device does not give is as good as a wrong one."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
 
 
 class Files(Protocol):

@@ -14,10 +14,11 @@ from edge_agent.records.values import ALARM, EVENT, SAMPLE, SUMMARY, Loss, LossR
 from edge_agent.spool import salvage, space
 from edge_agent.spool.account import Account
 from edge_agent.spool.births import Births
-from edge_agent.spool.files import Files
+from edge_agent.spool.files import Files, Node
 from edge_agent.spool.lossbook import LossBook
 from edge_agent.spool.pool import Pool
-from edge_agent.spool.space import Limits
+from edge_agent.spool.salvage import Old
+from edge_agent.spool.space import Limits, Times
 from edge_agent.spool.state import Segment
 from edge_agent.spool.stream import StreamLog
 from edge_agent.spool.trouble import Trouble
@@ -156,16 +157,24 @@ class House:
             self._unlink(segment)
 
     def _remove_between(self, log: StreamLog, segment: Segment) -> bool:
-        """Free an acknowledged segment but leave its name, so that it is not taken for damage."""
+        """Free an acknowledged segment but leave its name, so that it is not taken for damage. Whatever
+        became of its file, it is not chosen again: the room is wanted from others then."""
         gone = segment.path.with_suffix(".gone")
         try:
             self._parts.files.rename(segment.path, gone)
             self._parts.files.empty(gone)
         except OSError as error:
             self._parts.trouble.failed("remove", error)
-            return False
+            if not self._is_gone(segment.path):
+                return False
         log.mark_gone(segment, gone)
         return True
+
+    def _is_gone(self, path: Path) -> bool:
+        try:
+            return self._parts.files.node(path) is Node.NOTHING
+        except OSError:
+            return False
 
     def _unlink(self, segment: Segment) -> None:
         """Remove a file that is out of the log already. If that fails it is tried again; a run that
@@ -189,29 +198,48 @@ class House:
             for stream in MEASUREMENTS:
                 log, limit = self._logs[stream], WallNs(now - self._parts.limits.max_age_ns)
                 with contextlib.suppress(OSError):
-                    while self._expire_some(log, limit):
+                    while self._expire_some(log, limit, now):
                         pass
 
-    def _expire_some(self, log: StreamLog, limit: WallNs) -> bool:
-        """Of the oldest segment that has unacknowledged records; false if not all of it is that old."""
+    def _expire_some(self, log: StreamLog, limit: WallNs, now: WallNs) -> bool:
+        """Of the oldest segment that has unacknowledged records; false if not all of it is that old. What no
+        clock that was set has dated is as old as what stands behind it."""
         with self._parts.lock:
             place = log.place_of_first_unacked()
-            if place is None:
-                return False
-            segment, (first, last) = log.segments[place], log.durable_bounds(place)
-        if segment.made_ns > limit:
+        if place is None:
+            return False
+        newest = len(log.segments) - 1
+        dated = next((at for at in range(place, newest) if not log.segments[at].undated), newest)
+        segment = log.segments[dated]
+        # Begun in the future: by a clock that was not set, which makes nothing young.
+        if limit < segment.made_ns <= now:
             return False
         old = salvage.older_than(self._parts.files, segment, limit)
-        if old is None:
-            return False
-        end = min(last, segment.identity.base + old.last_seq)
+        if not old.last_seq:
+            segment.undated = dated < newest and not old.dated
+            return segment.undated
+        return self._lose_up_to(log, place, dated, old)
+
+    def _lose_up_to(self, log: StreamLog, place: int, dated: int, old: Old) -> bool:
+        """From the segment at `place` to what is `old` of the one at `dated`; whether that is all of it, and
+        something went."""
         with self._parts.lock:
-            going = log.acks.missing(first, end)
-        if not self._account.intend(space.losses(segment.identity, going, LossReason.EXPIRED, old)):
+            first, last = log.durable_bounds(place)[0], log.durable_bounds(dated)[1]
+            end = min(last, log.segments[dated].identity.base + old.last_seq)
+            parts = [(log.segments[at], log.durable_bounds(at)) for at in range(place, dated + 1)]
+            going = [log.acks.missing(low, min(high, end)) for _, (low, high) in parts]
+        times: list[Times] = [
+            *(salvage.look_at(self._parts.files, segment) for segment, _ in parts[:-1]),
+            old,
+        ]
+        lost: list[Loss] = []
+        for (segment, _), some, time in zip(parts, going, times, strict=True):
+            lost += space.losses(segment.identity, some, LossReason.EXPIRED, time)
+        if not self._account.intend(lost):
             return False
         with self._parts.lock:
             log.lose(first, end)
-        return bool(going) and end == last
+        return bool(lost) and end == last
 
     def purge(self, streams: Sequence[str], now: WallNs) -> dict[str, int]:
         """Give up everything unsent and everything kept of these streams; how many unsent records went.

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from edge_agent.model import NS, MonoNs
 from edge_agent.records.values import ALARM, AUDIT, EVENT, SAMPLE, STREAMS, SUMMARY, Loss
 from edge_agent.spool.house import House, Parts
-from edge_agent.spool.lossbook import append_joined
+from edge_agent.spool.lossbook import condensed
 from edge_agent.spool.slots import SlotFile
 from edge_agent.spool.stream import StreamLog
 
@@ -50,8 +50,14 @@ class Keeper:
     # --- to the disk ------------------------------------------------------------------------------
 
     def store(self) -> bool:
-        """Hand everything held to the system; false if the disk does not take it."""
-        return not self.down and all(self._try(log, log.write) for log in self._in_order())
+        """Hand everything held to the system; false if the disk does not take it. START is synced before
+        anything else of its epoch is written: a stream that begins a second file syncs its first."""
+        for log in self._in_order():
+            if self.down or not self._try(log, log.write):
+                return False
+            if log.stream == EVENT and any(record.durable_first for record in log.held):
+                self.sync(EVENT)
+        return not self.down
 
     def sync(self, stream: str) -> None:
         """Make a stream durable, after a failure in a new file."""
@@ -132,17 +138,26 @@ class Keeper:
             self._trouble.failed("cursors", error)
 
     def bound_memory(self) -> None:
-        """What is not durable yet is made so; without a disk, the oldest of the lowest class goes."""
-        if self.held_bytes > self._parts.limits.memory_bytes:
-            for stream in _ORDER:
-                self.sync(stream)
+        """What is not durable yet is made so; without a disk, what is acknowledged goes, and then the oldest
+        of the lowest class. More than what is too much: each time costs a GAP record, and those too live in
+        memory. For the same reason what they declared is declared again by few."""
+        limit = self._parts.limits.memory_bytes
+        if self.held_bytes <= limit:
+            return
+        for stream in _ORDER:
+            self.sync(stream)
+        if self.held_bytes <= limit:
+            return
+        for log in self._logs.values():
+            log.drop_acked()
         lost: list[Loss] = []
-        for stream in STREAMS:
-            log = self._logs[stream]
-            while self.held_bytes > self._parts.limits.memory_bytes and log.held:
-                for loss in log.drop_held():
-                    append_joined(lost, loss)
-        self._account.note(lost)
+        handed_back: list[Loss] = []
+        for log in (self._logs[stream] for stream in STREAMS):
+            while self.held_bytes > limit - limit // 8 and log.held:
+                going, declared = log.drop_held()
+                lost += going
+                handed_back += declared
+        self._account.note(condensed(lost), condensed(handed_back))
 
     def _in_order(self) -> Iterable[StreamLog]:
         return (self._logs[stream] for stream in _ORDER)

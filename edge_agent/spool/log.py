@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from edge_agent.counters import Counters, declare
 from edge_agent.model import MonoNs, WallNs
+from edge_agent.records.events import Audit
 from edge_agent.records.values import AUDIT, STREAMS, EncodedRecord, Item, Kind, Loss, Mark, Recovery
 from edge_agent.spool import hints, recovery, space
 from edge_agent.spool import segment as seg
@@ -123,7 +124,7 @@ class Spool:
                 self._keeper.sync(stream)
                 between()
         if streams is None:
-            if self.last_seq(AUDIT) and not self._logs[AUDIT].held:
+            if not self._keeper.down and self.last_seq(AUDIT) and not self._logs[AUDIT].held:
                 self.orders.settle()
             self._house.keep_house()
             self._save_cursors(sync=False)
@@ -137,6 +138,15 @@ class Spool:
     def note_losses(self, losses: Sequence[Loss]) -> None:
         """Losses that happened before the spool (a full queue): kept until they are declared."""
         self._account.note(losses)
+
+    def ordered(self) -> list[Audit]:
+        """What was done while no agent ran and is not recorded yet, for who starts. Where that cannot be
+        read now it stays for a run that can."""
+        try:
+            return self.orders.load()
+        except OSError as error:
+            self._trouble.failed("open", error)
+            return []
 
     def is_dirty(self, stream: str) -> bool:
         """Whether something of a stream waits to be durable."""
@@ -306,6 +316,9 @@ class Spool:
                 self._reader.lose_damage(self._logs[stream], one.segments[-1], one.newest, one.newest.end_seq)
         try:
             counters.get(SPOOL_QUARANTINED).add(self._births.load())
+        except OSError as error:
+            self._trouble.failed("open", error)
+        try:
             if not self._keeper.down:
                 recovery.make_durable(self._files, found)
         except OSError as error:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from edge_agent.spool.slots import SlotFile
 
 MAX_ENTRIES = 96
 """So many fit a slot whatever their numbers are."""
+FEW = 16
 
 
 class LossBook:
@@ -129,6 +131,17 @@ def append_joined(losses: list[Loss], loss: Loss) -> None:
         losses[-1] = replace(both, t0=last.t0 and both.t0, t1=loss.t1 and both.t1)
     else:
         losses.append(loss)
+
+
+def condensed(losses: Iterable[Loss]) -> list[Loss]:
+    """The same in few: what follows on another of its stream joins it, and where that leaves more than
+    `FEW`, all of one stream and reason are one that covers them."""
+    parts: dict[tuple[bytes, str, str], list[Loss]] = {}
+    for loss in losses:
+        append_joined(parts.setdefault((loss.epoch, loss.stream, loss.reason), []), loss)
+    if sum(map(len, parts.values())) <= FEW:
+        return [loss for part in parts.values() for loss in part]
+    return [reduce(join, part) for part in parts.values()]
 
 
 def _decode(row: Any) -> Loss:

@@ -41,8 +41,13 @@ class Orders:
         return list(self._audits)
 
     def note(self, audit: Audit) -> None:
-        """OSError if the disk does not take it."""
+        """What is about to be done. OSError if the disk does not take it."""
         self._audits = [*self._audits, audit][-_MOST:]
+        self._save(sync=True)
+
+    def done(self, audit: Audit) -> None:
+        """What came of what was noted last, in its place."""
+        self._audits[-1] = audit
         self._save(sync=True)
 
     def settle(self) -> None:

@@ -46,22 +46,28 @@ def _whole(files: Files, segment: Segment) -> bytes:
 class Old:
     """Records of a segment up to `last_seq`, and their times."""
 
-    last_seq: int
-    t0_ns: int
-    t1_ns: int
+    last_seq: int = 0
+    """0: none."""
+    t0_ns: int = 0
+    t1_ns: int = 0
+    dated: bool = True
+    """Whether there is any time of a clock that was set."""
 
 
-def older_than(files: Files, segment: Segment, limit: WallNs) -> Old | None:
-    """Up to where a segment's records were made before `limit`; None if none was. Only the time of a clock
-    that was synchronised counts: what stands before such a record is older than it, whatever its own
-    time says. OSError if the file cannot be read now."""
+def older_than(files: Files, segment: Segment, limit: WallNs) -> Old:
+    """Up to where a segment's records were made before `limit`. Only the time of a clock that was
+    synchronised counts: what stands before such a record is older than it, whatever its own time says.
+    OSError if the file cannot be read now."""
     data = _whole(files, segment)
     found = seg.scan(data, segment.identity)
+    dated = False
     for seq, offset in zip(reversed(found.seqs), reversed(found.offsets), strict=True):
         frame = seg.read_frame(data, offset, segment.identity.salt)
-        if frame and max(frame[0].t0_ns, frame[0].until_ns) < limit and _was_synced(frame[1]):
-            return Old(seq, found.t0_ns, frame[0].t0_ns)
-    return None
+        if frame and _was_synced(frame[1]):
+            dated = True
+            if max(frame[0].t0_ns, frame[0].until_ns) < limit:
+                return Old(seq, found.t0_ns, frame[0].t0_ns)
+    return Old(dated=dated)
 
 
 def _was_synced(record: bytes) -> bool:

@@ -39,6 +39,8 @@ class Segment:
     """When it was begun by the wall clock, 0 where that is unknown."""
     sound: bool = True
     """No operation on it has failed: its file may be used again."""
+    undated: bool = False
+    """Known to hold no time of a clock that was set."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 
 from edge_agent.model import WallNs
@@ -198,16 +198,26 @@ class StreamLog(StreamState):
             segment.dict_hash = b""
             self.lost.add(*self.bounds(self.segments.index(segment)))
 
-    def drop_held(self) -> list[Loss]:
-        """Give up the oldest held record: the disk does not take it and memory is full."""
+    def drop_acked(self) -> None:
+        """Let go of what the disk does not take and nobody waits for, from the oldest on."""
+        with self._lock:
+            done = sum(1 for _ in takewhile(lambda record: self.base + record.seq in self.acks, self.held))
+            if done:
+                self.lose(self.base + self.held[0].seq, self.base + self.held[done - 1].seq)
+        self._release(done)
+
+    def drop_held(self) -> tuple[list[Loss], list[Loss]]:
+        """Give up the oldest held record: the disk does not take it and memory is full. What is lost with
+        it, and what it declared: a GAP record that goes leaves that to another."""
         record = self.held[0]
         position = self.base + record.seq
         with self._lock:
-            lost = position not in self.acks
+            waited_for = position not in self.acks
             self.lose(position, position)
         self._release(1)
-        # A GAP record that goes leaves its declaration to another.
-        return [loss_of(record, LossReason.MEMORY), *filter(None, (record.declares,))] if lost else []
+        if not waited_for:
+            return [], []
+        return [loss_of(record, LossReason.MEMORY)], [record.declares] if record.declares else []
 
     def _is_active(self, place: int) -> bool:
         return self._file.is_open and place == len(self.segments) - 1

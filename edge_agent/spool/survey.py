@@ -16,7 +16,7 @@ from edge_agent.spool import checkpoints, hints, recovery
 from edge_agent.spool import segment as seg
 from edge_agent.spool.births import Birth, Births
 from edge_agent.spool.checkpoints import Checkpoints
-from edge_agent.spool.files import Files, Node
+from edge_agent.spool.files import Files, Node, unreadable_is_damaged
 from edge_agent.spool.log import CURSOR_BYTES
 from edge_agent.spool.lossbook import LossBook
 from edge_agent.spool.segment import Scan
@@ -84,14 +84,21 @@ class Survey:
             path = self.root / name
             there = self.files.node(path) is not Node.NOTHING and self.files.size(path)
             # Twice: it may just be written.
-            if there and not any(SlotFile(self.files, path, size).load() for _ in range(2)):
+            if there and not any(self._is_whole(path, size) for _ in range(2)):
                 self.damage.append(Damage(path, 0, "neither slot is whole"))
         if all(Checkpoints(self.files, self.root).is_damaged() for _ in range(2)):
             self.damage.append(Damage(self.root / checkpoints.NAMES[0], 0, "no checkpoint is whole"))
 
+    def _is_whole(self, path: Path, slot_bytes: int) -> bool:
+        with unreadable_is_damaged():
+            return SlotFile(self.files, path, slot_bytes).load() is not None
+        return False
+
     def undeclared(self) -> int:
-        """Losses that no durable record declares yet."""
-        return len(LossBook(self.files, self.root / "losses").load())
+        """Losses that no durable record declares yet, as far as they can be read."""
+        with unreadable_is_damaged():
+            return len(LossBook(self.files, self.root / "losses").load())
+        return 0
 
     def quarantined(self) -> int:
         return len(self.files.list_dir(self.root / "quarantine"))
@@ -107,7 +114,8 @@ class Survey:
                 last = newest.scan.end_seq if newest else segments[-1].identity.first_seq
                 tail = segments[-1].identity.base + last + 1
             states[stream] = StreamState(stream, b"", segments, tail)
-        hints.apply(SlotFile(self.files, self.root / "cursors", CURSOR_BYTES).load(), states)
+        with unreadable_is_damaged():
+            hints.apply(SlotFile(self.files, self.root / "cursors", CURSOR_BYTES).load(), states)
         return states
 
     def _listed(self, stream: str) -> list[Segment]:

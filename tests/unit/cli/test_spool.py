@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from edge_agent.counters import Counters
 from edge_agent.model import MonoNs
 from edge_agent.records import codec
 from edge_agent.spool import Limits, Spool
+from edge_agent.spool.files import OsFiles
 from tests.conftest import ROOT
 
 OLD = ROOT / "tests" / "fixtures" / "spool-0.1.0"
@@ -81,6 +84,35 @@ def test_verify_names_file_and_offset_of_every_damage(folder, capsys) -> None:
     assert f"{path}: {damage[str(path)]['offset']}: record" in capsys.readouterr().out
 
 
+def test_verify_and_status_go_on_where_a_sector_cannot_be_read(folder, capsys, monkeypatch) -> None:
+    birth = next((folder / "births").iterdir())
+    bad = {folder / "cursors", folder / "losses", birth}
+    _failing(monkeypatch, bad, errno.EIO)
+    found = said(capsys, "verify", "--path", folder, status=1)
+    assert {one["file"] for one in found["damage"]} == set(map(str, bad))
+    found = said(capsys, "status", "--path", folder)
+    assert sum(one["stored"] for one in found["streams"].values()) == RECORDS
+
+
+@pytest.mark.parametrize("order", ["status", "verify", "export"])
+def test_a_file_that_may_not_be_read_is_an_error_with_a_hint(folder, capsys, monkeypatch, order: str) -> None:
+    path = sorted((folder / "event").iterdir())[-1]
+    _failing(monkeypatch, {path}, errno.EACCES)
+    assert main(["spool", order, "--path", str(folder)]) != 0
+    assert f"{path}: Permission denied\n    hint: use sudo" in capsys.readouterr().err
+
+
+def _failing(monkeypatch: pytest.MonkeyPatch, paths: set[Path], code: int) -> None:
+    whole = OsFiles.read
+
+    def read(self: OsFiles, path: Path, offset: int = 0, size: int = -1) -> bytes:
+        if path in paths:
+            raise OSError(code, os.strerror(code), str(path))
+        return whole(self, path, offset, size)
+
+    monkeypatch.setattr(OsFiles, "read", read)
+
+
 def test_a_missing_segment_is_damage_of_the_one_before_it(folder, capsys) -> None:
     sorted((folder / "sample").iterdir())[1].unlink()
     [one] = said(capsys, "verify", "--path", folder, status=1)["damage"]
@@ -130,6 +162,33 @@ def test_purge_of_a_stopped_agent_is_declared_and_recorded_by_its_next_run(
     [audit] = spool.orders.load()
     assert (audit.what, audit.result) == ("spool purge", "done")
     assert audit.who.startswith("local uid")
+    spool.close(MonoNs(0))
+
+
+def test_a_purge_that_cannot_be_recorded_does_nothing(folder, capsys, monkeypatch) -> None:
+    write = OsFiles.write_at
+
+    def full(self: OsFiles, fd: int, data: bytes, offset: int) -> None:
+        if Path(f"/proc/self/fd/{fd}").readlink().name == "orders":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(self, fd, data, offset)
+
+    before = said(capsys, "status", "--path", folder)["streams"]
+    monkeypatch.setattr(OsFiles, "write_at", full)
+    assert main(["spool", "purge", "--path", str(folder), "--yes"]) == 1
+    assert "No space left" in capsys.readouterr().err
+    assert said(capsys, "status", "--path", folder)["streams"] == before
+
+
+def test_a_purge_that_is_killed_is_recorded_as_begun(folder, monkeypatch) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Spool, "purge", killed)
+    assert main(["spool", "purge", "--path", str(folder), "--yes", "--stream", "alarm"]) == 130
+    spool = _open(folder)
+    [audit] = spool.orders.load()
+    assert (audit.what, audit.result, audit.detail) == ("spool purge", "begun", "alarm")
     spool.close(MonoNs(0))
 
 

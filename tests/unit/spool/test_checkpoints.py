@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from edge_agent.counters import Counters
 from edge_agent.model import MonoNs
 from edge_agent.records.values import EncodedRecord
 from edge_agent.spool import Limits, Spool
-from edge_agent.spool.checkpoints import NAMES, Checkpoints
+from edge_agent.spool.checkpoints import MAX_BYTES, NAMES, Checkpoints
 from edge_agent.spool.fake_files import FakeFiles, PowerCut
 from edge_agent.spool.files import OsFiles
 from edge_agent.spool.survey import Survey
@@ -34,6 +35,18 @@ def test_the_last_one_stored_is_found_and_the_other_file_is_the_next_to_be_writt
         store.store(run)
         assert kept(files) == (run, False)
     assert {path.name for path in files.paths()} == set(NAMES)
+
+
+def test_more_than_any_run_would_read_is_refused_and_the_last_one_still_counts():
+    files = FakeFiles()
+    store = Checkpoints(files, ROOT)
+    store.store(ONE)
+    with pytest.raises(OSError, match="more open windows"):
+        store.store(bytes(MAX_BYTES))
+    assert kept(files) == (ONE, False)
+    largest = bytes(MAX_BYTES - 20)
+    store.store(largest)
+    assert kept(files) == (largest, False)
 
 
 def test_nothing_is_no_damage():
@@ -187,3 +200,25 @@ def test_a_survey_says_that_no_checkpoint_is_whole():
     files.flip(ROOT / NAMES[0], 400)
     surveyed[1].state_files()
     assert [[one.path.name for one in survey.damage] for survey in surveyed] == [[], ["windows-0"]]
+
+
+def test_nothing_of_a_run_outlives_a_power_cut_that_its_start_did_not():
+    """Also where a stream begins a second file, and syncs its first for that, in the same breath."""
+    survived = 0
+    for cut_at in range(1, 60):
+        files = FakeFiles(seed=cut_at)
+        commit(before := open_spool(files))
+        before.close(MonoNs(0))
+        files.cut_at = files.operations + cut_at
+        with contextlib.suppress(PowerCut):
+            spool = open_spool(files, 2)
+            start = replace(record(1, "event", number=2), durable_first=True)
+            rows = [record(seq, "summary", number=2, dictionary=bytes([seq]) * 8) for seq in (1, 2, 3)]
+            spool.append([start, *rows])
+            commit(spool, 1)
+        files.crash()
+        last = open_spool(files, 3).recovery.last
+        if last.get("summary"):
+            survived += 1
+            assert last["event"] == 1, cut_at
+    assert survived

@@ -227,6 +227,25 @@ def test_a_time_of_a_clock_that_was_not_set_makes_nothing_old() -> None:
     assert {seq for _, _, seq in lost(spool.take_losses())} == set(range(1, 12))
 
 
+@pytest.mark.parametrize("wrong", [NS, T0 + 70 * 365 * DAY])
+def test_segments_of_a_clock_that_was_not_set_keep_nothing_behind_them_from_expiring(wrong: int) -> None:
+    """By a clock of 1970, or of a time to come."""
+    spool = open_spool(max_bytes=2 << 20, max_age_ns=DAY)
+    spool.append([made(seq, wrong + seq * NS, synced=False) for seq in range(1, 1001)])
+    spool.append([made(seq, T0 + seq * NS) for seq in range(1001, 1011)])
+    commit(spool)
+    assert len(spool._logs["sample"].segments) > 1
+    spool.expire(WallNs(T0 + DAY))
+    assert spool.take_losses() == []
+    spool.append([made(1011, T0 + 3 * DAY)])
+    commit(spool)
+    spool.expire(WallNs(T0 + 3 * DAY))
+    losses = spool.take_losses()
+    assert {seq for _, _, seq in lost(losses)} == set(range(1, 1011))
+    assert sum(loss.count for loss in losses) == 1010
+    assert seqs(spool) == [1011]
+
+
 # --- order --------------------------------------------------------------------------------------------
 
 
