@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from edge_agent.clock import Clock
     from edge_agent.model import MonoNs
-    from edge_agent.uplink.wire import ConnectOptions
+    from edge_agent.uplink.connection.wire import ConnectOptions
 
 _KEEP_S = 7 * 24 * 3600
 """How long the broker is asked to keep what arrives while no receiver is connected."""
@@ -188,9 +188,9 @@ def _check(args: argparse.Namespace) -> None:
 
 def _options(args: argparse.Namespace) -> tuple[ConnectOptions, bool]:
     """The connection of the command line; UplinkError when it cannot be used."""
-    from edge_agent.uplink import address
-    from edge_agent.uplink.link import versions
-    from edge_agent.uplink.wire import ConnectOptions
+    from edge_agent.uplink.connection import address
+    from edge_agent.uplink.connection.link import versions
+    from edge_agent.uplink.connection.wire import ConnectOptions
 
     version, auto_version = versions(args.protocol)
     options = ConnectOptions(

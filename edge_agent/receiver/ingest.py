@@ -23,10 +23,10 @@ from edge_agent.receiver.intake import Intake
 from edge_agent.receiver.objects import Object
 from edge_agent.receiver.receiver import check_subscribed
 from edge_agent.uplink import payloads
-from edge_agent.uplink.backoff import BackoffPolicy
-from edge_agent.uplink.link import Link
+from edge_agent.uplink.connection.backoff import BackoffPolicy
+from edge_agent.uplink.connection.link import Link
+from edge_agent.uplink.connection.wire import ConnectOptions, Down, Message, Received, Subscribed, Up
 from edge_agent.uplink.topics import Topics, subscriptions
-from edge_agent.uplink.wire import ConnectOptions, Down, Message, Received, Subscribed, Up
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from edge_agent.receiver.continuity import Source
 from edge_agent.receiver.database.entries import MAX_GARBAGE, Batch, Entry, Garbage, Lookup, Reader
 from edge_agent.receiver.fill import Filler
 from edge_agent.uplink import payloads
+from edge_agent.uplink.connection.wire import Message
 from edge_agent.uplink.topics import Place, maybe_place
-from edge_agent.uplink.wire import Message
 
 Statuses = dict[Source, dict[str, Any]]
 

@@ -25,10 +25,10 @@ from edge_agent.records import decode
 from edge_agent.records.events import Birth, Gap, Start, Stop
 from edge_agent.records.values import EVENT
 from edge_agent.uplink import payloads
-from edge_agent.uplink.backoff import BackoffPolicy
-from edge_agent.uplink.link import Link
+from edge_agent.uplink.connection.backoff import BackoffPolicy
+from edge_agent.uplink.connection.link import Link
+from edge_agent.uplink.connection.wire import ConnectOptions, Down, Message, Received, Subscribed, Up
 from edge_agent.uplink.topics import Place, Topics, maybe_place, subscriptions
-from edge_agent.uplink.wire import ConnectOptions, Down, Message, Received, Subscribed, Up
 
 log = logging.getLogger(__name__)
 

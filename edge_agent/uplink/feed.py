@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from edge_agent.clock import Clock
 from edge_agent.counters import Counters, declare
 from edge_agent.uplink import reasons
-from edge_agent.uplink.items import Item, Send
-from edge_agent.uplink.link import Link
+from edge_agent.uplink.connection.link import Link
+from edge_agent.uplink.connection.wire import Down, Message, Up
 from edge_agent.uplink.mirror import STATE_REFUSED, Mirror
 from edge_agent.uplink.outbox import Outbox, Ref
 from edge_agent.uplink.reasons import Rule, Verdict
-from edge_agent.uplink.session import Answer, Session
-from edge_agent.uplink.wire import Down, Message, Up
+from edge_agent.uplink.sending.items import Item, Send
+from edge_agent.uplink.sending.session import Answer, Session
 
 log = logging.getLogger(__name__)
 

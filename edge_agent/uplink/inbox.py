@@ -10,14 +10,14 @@ from collections.abc import Callable
 from edge_agent.clock import Clock
 from edge_agent.counters import Counters, declare
 from edge_agent.records.events import Audit
-from edge_agent.uplink.confirm import Word
+from edge_agent.uplink.connection.wire import Received
 from edge_agent.uplink.mirror import Mirror
 from edge_agent.uplink.outbox import Outbox, Run
 from edge_agent.uplink.payloads import Ack, ReplayRequest
-from edge_agent.uplink.replay import Replay
 from edge_agent.uplink.requests import Refused, Requests
-from edge_agent.uplink.session import Session
-from edge_agent.uplink.wire import Received
+from edge_agent.uplink.sending.confirm import Word
+from edge_agent.uplink.sending.replay import Replay
+from edge_agent.uplink.sending.session import Session
 
 REQUESTS = declare(
     "uplink_requests", "what was asked below dn/, by topic and what became of it", "what", "result"

@@ -12,9 +12,9 @@ from edge_agent.clock import Clock
 from edge_agent.counters import Counters, declare
 from edge_agent.process.results import AlarmTransition
 from edge_agent.uplink import payloads
+from edge_agent.uplink.connection.wire import Message
 from edge_agent.uplink.outbox import Births, Outbox
 from edge_agent.uplink.topics import Topics, is_alarm_name
-from edge_agent.uplink.wire import Message
 
 STATE_REFUSED = declare(
     "uplink_state_refused", "births, status, health and alarm states the broker refused", "reason"

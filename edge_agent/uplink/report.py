@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from edge_agent.model import NS, MonoNs
-from edge_agent.uplink.confirm import Confirmations
-from edge_agent.uplink.session import Session
+from edge_agent.uplink.sending.confirm import Confirmations
+from edge_agent.uplink.sending.session import Session
 
 
 def delivery(now: MonoNs, session: Session, confirm: Confirmations | None) -> dict[str, Any]:

@@ -13,10 +13,10 @@ from enum import StrEnum
 from edge_agent.errors import RecordError
 from edge_agent.model import NS, MonoNs
 from edge_agent.uplink import payloads
-from edge_agent.uplink.bucket import TokenBucket
+from edge_agent.uplink.connection.wire import Message
 from edge_agent.uplink.payloads import Ack, ReplayRequest
+from edge_agent.uplink.sending.bucket import TokenBucket
 from edge_agent.uplink.topics import Topics
-from edge_agent.uplink.wire import Message
 
 _REBIRTH_EVERY_NS = 10 * NS
 _A_MINUTE = 60

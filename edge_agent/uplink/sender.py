@@ -19,22 +19,31 @@ from edge_agent.counters import Counters
 from edge_agent.heartbeat import Heartbeat
 from edge_agent.model import NS, MonoNs, Site
 from edge_agent.process.results import AlarmTransition
-from edge_agent.uplink import address, report
-from edge_agent.uplink.address import Login
-from edge_agent.uplink.backoff import BackoffPolicy
-from edge_agent.uplink.confirm import Confirmations
+from edge_agent.uplink import report
+from edge_agent.uplink.connection import address
+from edge_agent.uplink.connection.address import Login
+from edge_agent.uplink.connection.backoff import BackoffPolicy
+from edge_agent.uplink.connection.link import Link, versions
+from edge_agent.uplink.connection.wire import (
+    ConnectOptions,
+    Down,
+    Published,
+    Received,
+    Subscribed,
+    Traffic,
+    Up,
+)
+from edge_agent.uplink.connection.wire import Event as LinkEvent
 from edge_agent.uplink.feed import Feed
 from edge_agent.uplink.inbox import Auditor, Inbox, no_audit
-from edge_agent.uplink.limits import Limits
-from edge_agent.uplink.link import Link, versions
 from edge_agent.uplink.mirror import Mirror
 from edge_agent.uplink.outbox import Outbox
 from edge_agent.uplink.reasons import Cause, Failure
 from edge_agent.uplink.requests import Requests
-from edge_agent.uplink.session import Session, State
+from edge_agent.uplink.sending.confirm import Confirmations
+from edge_agent.uplink.sending.limits import Limits
+from edge_agent.uplink.sending.session import Session, State
 from edge_agent.uplink.topics import Topics, client_id
-from edge_agent.uplink.wire import ConnectOptions, Down, Published, Received, Subscribed, Traffic, Up
-from edge_agent.uplink.wire import Event as LinkEvent
 
 _SPOOL_BOUND_NS = 60 * NS
 """Reading the spool can take as long as a failing disk does."""

@@ -16,10 +16,10 @@ from edge_agent.counters import Counters
 from edge_agent.model import NS
 from edge_agent.receiver.receiver import Receiver
 from edge_agent.records.values import Recovery
-from edge_agent.uplink import address
-from edge_agent.uplink.backoff import BackoffPolicy
+from edge_agent.uplink.connection import address
+from edge_agent.uplink.connection.backoff import BackoffPolicy
+from edge_agent.uplink.connection.wire import ConnectOptions, MqttVersion
 from edge_agent.uplink.outbox import Births, MemoryOutbox
-from edge_agent.uplink.wire import ConnectOptions, MqttVersion
 from tests.contract.agent_records import FakeAgent, alarm, sample, small_site, summary
 from tests.contract.broker import Broker, Probe
 from tests.contract.uplink_rig import Running

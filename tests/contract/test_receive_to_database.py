@@ -23,9 +23,9 @@ from edge_agent.model import NS
 from edge_agent.receiver.database.store import Store
 from edge_agent.receiver.ingest import Ingest, IngestOptions
 from edge_agent.records.values import SAMPLE, EncodedRecord, Kind
-from edge_agent.uplink import address
-from edge_agent.uplink.backoff import BackoffPolicy
-from edge_agent.uplink.wire import ConnectOptions
+from edge_agent.uplink.connection import address
+from edge_agent.uplink.connection.backoff import BackoffPolicy
+from edge_agent.uplink.connection.wire import ConnectOptions
 from tests.contract.agent_records import FakeAgent, alarm, sample, small_site, summary
 from tests.contract.broker import Broker, Probe, free_port
 from tests.contract.databases import new_database, schema_name

@@ -18,8 +18,8 @@ from edge_agent.receiver.database.sqlite import SqliteDatabase
 from edge_agent.receiver.database.store import Store
 from edge_agent.receiver.ingest import Ingest, IngestOptions
 from edge_agent.receiver.receiver import Receiver
-from edge_agent.uplink import address
-from edge_agent.uplink.wire import ConnectOptions
+from edge_agent.uplink.connection import address
+from edge_agent.uplink.connection.wire import ConnectOptions
 from tests.contract.agent_records import FakeAgent, small_site
 from tests.contract.stub_broker import StubBroker, publish_id, read_packet
 

@@ -12,11 +12,11 @@ from edge_agent.clock import SystemClock
 from edge_agent.counters import Counters
 from edge_agent.model import NS, Site, SpoolDef, UplinkDef
 from edge_agent.process.results import AlarmTransition
-from edge_agent.uplink.backoff import BackoffPolicy
+from edge_agent.uplink.connection.backoff import BackoffPolicy
 from edge_agent.uplink.inbox import Auditor, no_audit
-from edge_agent.uplink.limits import Limits
 from edge_agent.uplink.outbox import MemoryOutbox, Outbox
 from edge_agent.uplink.sender import Sender, Tuning
+from edge_agent.uplink.sending.limits import Limits
 
 MS = 1_000_000
 ROOT = "ea1/plant-a/press/up"

@@ -36,13 +36,16 @@ ORDER = [
 ]
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 
-# The same within the bus, which has more in it than the others; modules not named here come last.
-BUS_ORDER = ["outcomes", "wire", "line", "ports", "lines", "schedule", "plan", "device", "quality", "scan"]
+# The same within layers that have folders; modules not named here come last.
+WITHIN = {
+    "bus": ["outcomes", "wire", "line", "ports", "lines", "schedule", "plan", "device", "quality", "scan"],
+    "uplink": ["topics", "reasons", "payloads", "outbox", "connection", "sending"],
+}
 
 # Every third-party package enters the program through these files only.
 DOORS = {
     "serial": {"bus/ports/port.py"},
-    "paho": {"uplink/mqtt.py"},
+    "paho": {"uplink/connection/mqtt.py"},
     "msgpack": {"records/pack.py"},
     "tomli": {"config/toml.py"},
     "psycopg": {"receiver/database/postgresql.py"},
@@ -81,12 +84,12 @@ def test_a_module_imports_only_from_layers_above_it(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", _sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_module_of_the_bus_imports_only_from_parts_above_it(path: Path) -> None:
-    rank = {name: place for place, name in enumerate(BUS_ORDER)}
-    parts = path.relative_to(PACKAGE).parts
-    own = rank.get(parts[1].removesuffix(".py"), len(rank)) if parts[0] == "bus" else len(rank)
+def test_a_module_imports_only_from_parts_of_its_layer_above_it(path: Path) -> None:
+    layer, *rest = path.relative_to(PACKAGE).parts
+    rank = {name: place for place, name in enumerate(WITHIN.get(layer, ()))}
+    own = rank.get(rest[0].removesuffix(".py"), len(rank)) if rest else len(rank)
     for name in _imports(path):
-        if name.startswith("edge_agent.bus."):
+        if rank and name.startswith(f"edge_agent.{layer}."):
             other = name.split(".")[2]
             assert rank.get(other, len(rank)) <= own, f"{path.relative_to(ROOT)} imports {name}"
 

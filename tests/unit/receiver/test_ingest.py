@@ -16,9 +16,9 @@ from edge_agent.receiver.database.shape import Written
 from edge_agent.receiver.fill import Filler
 from edge_agent.receiver.ingest import Ingest, IngestOptions
 from edge_agent.receiver.intake import Intake
-from edge_agent.uplink import address
+from edge_agent.uplink.connection import address
+from edge_agent.uplink.connection.wire import ConnectOptions, Down, Event, Message, Received
 from edge_agent.uplink.reasons import Cause, Failure
-from edge_agent.uplink.wire import ConnectOptions, Down, Event, Message, Received
 from tests.contract.agent_records import FakeAgent, sample, small_site
 
 TOPIC = "ea1/plant-a/press/up/data/"

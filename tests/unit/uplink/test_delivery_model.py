@@ -11,15 +11,15 @@ from random import Random
 import pytest
 
 from edge_agent.model import NS, MonoNs
-from edge_agent.uplink.confirm import Confirmations
-from edge_agent.uplink.items import Item, Send
-from edge_agent.uplink.limits import Limits
+from edge_agent.uplink.connection.wire import Message
 from edge_agent.uplink.outbox import Ref, Run
 from edge_agent.uplink.payloads import Ack
 from edge_agent.uplink.reasons import Cause, Verdict
-from edge_agent.uplink.session import Session
+from edge_agent.uplink.sending.confirm import Confirmations
+from edge_agent.uplink.sending.items import Item, Send
+from edge_agent.uplink.sending.limits import Limits
+from edge_agent.uplink.sending.session import Session
 from edge_agent.uplink.topics import Topics
-from edge_agent.uplink.wire import Message
 
 E = b"\x01" * 8
 STREAMS = ("sample", "summary", "event", "alarm", "audit")

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from edge_agent.errors import UplinkError
 from edge_agent.model import MonoNs, Severity, WallNs
 from edge_agent.process.results import AlarmTransition
-from edge_agent.uplink import address, payloads
-from edge_agent.uplink.address import Address
+from edge_agent.uplink import payloads
+from edge_agent.uplink.connection import address
+from edge_agent.uplink.connection.address import Address
 from edge_agent.uplink.topics import Place, Topics, maybe_place, subscriptions
 
 

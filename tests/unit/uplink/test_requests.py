@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from edge_agent.errors import RecordError
 from edge_agent.model import NS, MonoNs
 from edge_agent.records.pack import pack
+from edge_agent.uplink.connection.wire import Message
 from edge_agent.uplink.payloads import MAX_REPLAY, Ack, ReplayRequest
 from edge_agent.uplink.requests import Rebirth, Refused, Requests, Why
 from edge_agent.uplink.topics import Topics
-from edge_agent.uplink.wire import Message
 
 E = b"\x01" * 8
 T0 = MonoNs(1000 * NS)

@@ -20,7 +20,7 @@ from typing import Any
 
 from edge_agent.clock import Clock
 from edge_agent.model import NS, MonoNs
-from edge_agent.uplink.address import Address, Login
+from edge_agent.uplink.connection.address import Address, Login
 from edge_agent.uplink.reasons import Cause, Failure
 
 log = logging.getLogger(__name__)

@@ -7,9 +7,9 @@ from random import Random
 import pytest
 
 from edge_agent.model import NS, MonoNs
-from edge_agent.uplink.backoff import Backoff, BackoffPolicy
-from edge_agent.uplink.bucket import TokenBucket
+from edge_agent.uplink.connection.backoff import Backoff, BackoffPolicy
 from edge_agent.uplink.reasons import Cause
+from edge_agent.uplink.sending.bucket import TokenBucket
 
 T0 = MonoNs(0)
 POLICY = BackoffPolicy()

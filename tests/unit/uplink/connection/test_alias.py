@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_agent.uplink.alias import TopicAliases
+from edge_agent.uplink.connection.alias import TopicAliases
 
 
 def test_a_topic_goes_in_full_until_the_broker_took_a_message_with_its_alias() -> None:

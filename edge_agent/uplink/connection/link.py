@@ -15,11 +15,10 @@ from typing import Any
 from edge_agent.clock import Clock
 from edge_agent.counters import Counters, declare
 from edge_agent.model import NS, MonoNs
-from edge_agent.uplink.backoff import Backoff, BackoffPolicy
-from edge_agent.uplink.dial import Dialer
-from edge_agent.uplink.mqtt import Connection, wait_for
-from edge_agent.uplink.reasons import Cause, Failure
-from edge_agent.uplink.wire import (
+from edge_agent.uplink.connection.backoff import Backoff, BackoffPolicy
+from edge_agent.uplink.connection.dial import Dialer
+from edge_agent.uplink.connection.mqtt import Connection, wait_for
+from edge_agent.uplink.connection.wire import (
     ConnectOptions,
     Down,
     Event,
@@ -30,6 +29,7 @@ from edge_agent.uplink.wire import (
     Traffic,
     Up,
 )
+from edge_agent.uplink.reasons import Cause, Failure
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ import ssl
 import struct
 import termios
 
-from edge_agent.uplink.wire import Traffic
+from edge_agent.uplink.connection.wire import Traffic
 
 _PUBLISH = 3
 _CHUNK = 16384

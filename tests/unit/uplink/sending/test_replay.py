@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edge_agent.uplink.outbox import Ref, Run
-from edge_agent.uplink.replay import MAX_PENDING, Replays
+from edge_agent.uplink.sending.replay import MAX_PENDING, Replays
 
 E, OLD = b"\x02" * 8, b"\x01" * 8
 

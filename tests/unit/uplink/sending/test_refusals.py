@@ -6,11 +6,11 @@ import pytest
 
 from edge_agent.model import NS, MonoNs
 from edge_agent.uplink import reasons
-from edge_agent.uplink.items import Item, Send
+from edge_agent.uplink.connection.wire import Message
 from edge_agent.uplink.outbox import Ref
 from edge_agent.uplink.reasons import Verdict
-from edge_agent.uplink.refusals import Refusals
-from edge_agent.uplink.wire import Message
+from edge_agent.uplink.sending.items import Item, Send
+from edge_agent.uplink.sending.refusals import Refusals
 
 T0 = MonoNs(1000 * NS)
 MINUTE = 60 * NS

@@ -22,10 +22,10 @@ from enum import StrEnum
 
 from edge_agent.model import MonoNs
 from edge_agent.spool.ackset import AckSet, Range
-from edge_agent.uplink.limits import Limits
 from edge_agent.uplink.outbox import Ref, Run
 from edge_agent.uplink.payloads import Ack
-from edge_agent.uplink.queue import Backlog
+from edge_agent.uplink.sending.limits import Limits
+from edge_agent.uplink.sending.queue import Backlog
 
 _PROBE = 64
 _MOST = 4096

@@ -20,8 +20,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from edge_agent.model import MonoNs
-from edge_agent.uplink.limits import Limits
 from edge_agent.uplink.outbox import Ref
+from edge_agent.uplink.sending.limits import Limits
 
 _NEVER = MonoNs(0)
 

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agent.model import NS, MonoNs
-from edge_agent.uplink.confirm import Confirmations, Word
-from edge_agent.uplink.limits import Limits
 from edge_agent.uplink.outbox import Ref, Run
 from edge_agent.uplink.payloads import Ack
+from edge_agent.uplink.sending.confirm import Confirmations, Word
+from edge_agent.uplink.sending.limits import Limits
 
 E, OLD = b"\x02" * 8, b"\x01" * 8
 T0 = MonoNs(1000 * NS)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from edge_agent.model import NS
-from edge_agent.uplink.address import Address, Login
+from edge_agent.uplink.connection.address import Address, Login
 from edge_agent.uplink.reasons import Failure
 
 DEFAULT_MAX_PACKET = 256 * 1024

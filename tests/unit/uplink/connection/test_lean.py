@@ -5,15 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from edge_agent.uplink.lean import on_demand
+from edge_agent.uplink.connection.lean import on_demand
 
 _LOADED = """
 import sys
-import edge_agent.uplink.mqtt
+import edge_agent.uplink.connection.mqtt
 print(sorted({name.split('.')[0] for name in sys.modules} & {'http', 'email', 'tempfile'}))
 """
 _USED = """
-import edge_agent.uplink.mqtt
+import edge_agent.uplink.connection.mqtt
 from paho.mqtt import client
 import urllib
 print(callable(urllib.request.getproxies))
@@ -26,7 +26,7 @@ import sys
 from edge_agent import cli
 cli.main(["run", "--config", "/nonexistent"])
 import edge_agent.daemon.agent
-from edge_agent.uplink import address, dial
+from edge_agent.uplink.connection import address, dial
 print(dial._dial(address.parse("mqtt://localhost:1"), address.Login(), 1.0).cause)
 unwanted = {"shutil", "lzma", "bz2", "encodings.idna", "systemd", "subprocess", "decimal"}
 print(sorted(unwanted & set(sys.modules)))
@@ -57,7 +57,7 @@ def test_what_is_loaded_already_stays() -> None:
 
 def test_a_use_within_loads_it_too() -> None:
     program = """
-from edge_agent.uplink.lean import on_demand
+from edge_agent.uplink.connection.lean import on_demand
 with on_demand("json.tool"):
     import json.tool
     print(callable(json.tool.main))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from edge_agent.model import NS, MonoNs
-from edge_agent.uplink.flight import Flight
-from edge_agent.uplink.items import Send
 from edge_agent.uplink.outbox import Ref
+from edge_agent.uplink.sending.flight import Flight
+from edge_agent.uplink.sending.items import Send
 
 T0 = MonoNs(1000 * NS)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from edge_agent.clock import SystemClock
-from edge_agent.uplink.address import Address, Login
-from edge_agent.uplink.dial import Dialer
+from edge_agent.uplink.connection.address import Address, Login
+from edge_agent.uplink.connection.dial import Dialer
 from edge_agent.uplink.reasons import Failure
 
 HERE = Address(host="127.0.0.1", port=1, tls=False)

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from edge_agent.model import MonoNs
-from edge_agent.uplink.items import Item, Send
 from edge_agent.uplink.reasons import Rule, Verdict
+from edge_agent.uplink.sending.items import Item, Send
 
 _NEVER = MonoNs(0)
 _IN_A_ROW = 3

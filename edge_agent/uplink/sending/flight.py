@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edge_agent.model import MonoNs
-from edge_agent.uplink.items import Item, Send
+from edge_agent.uplink.sending.items import Item, Send
 
 _FORGOTTEN = 6
 """Ack timeouts after which one message is taken for forgotten, though others are answered."""

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agent.model import NS, MonoNs
-from edge_agent.uplink.items import Item, Send
-from edge_agent.uplink.limits import Limits
+from edge_agent.uplink.connection.wire import Message
 from edge_agent.uplink.outbox import Ref, Run
 from edge_agent.uplink.reasons import Cause, Verdict
-from edge_agent.uplink.session import Session, State
+from edge_agent.uplink.sending.items import Item, Send
+from edge_agent.uplink.sending.limits import Limits
+from edge_agent.uplink.sending.session import Session, State
 from edge_agent.uplink.topics import Topics
-from edge_agent.uplink.wire import Message
 
 EPOCH, OLD = b"\x02" * 8, b"\x01" * 8
 TOPICS = Topics("site", "agent")

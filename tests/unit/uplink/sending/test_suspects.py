@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from edge_agent.model import NS, MonoNs
-from edge_agent.uplink.limits import Limits
 from edge_agent.uplink.outbox import Ref
-from edge_agent.uplink.suspects import Suspects
+from edge_agent.uplink.sending.limits import Limits
+from edge_agent.uplink.sending.suspects import Suspects
 
 LIMITS = Limits()
 T0 = MonoNs(1000 * NS)

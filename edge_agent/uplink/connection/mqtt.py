@@ -27,12 +27,11 @@ from edge_agent.clock import Clock
 from edge_agent.counters import Counters, declare
 from edge_agent.errors import UplinkError
 from edge_agent.model import NS
-from edge_agent.uplink.alias import TopicAliases
-from edge_agent.uplink.dial import Dial, Dialer, Dialled
-from edge_agent.uplink.guard import GuardedSocket
-from edge_agent.uplink.lean import on_demand
-from edge_agent.uplink.reasons import Cause, Failure, farewell, refusal
-from edge_agent.uplink.wire import (
+from edge_agent.uplink.connection.alias import TopicAliases
+from edge_agent.uplink.connection.dial import Dial, Dialer, Dialled
+from edge_agent.uplink.connection.guard import GuardedSocket
+from edge_agent.uplink.connection.lean import on_demand
+from edge_agent.uplink.connection.wire import (
     ConnectOptions,
     Down,
     Event,
@@ -44,6 +43,7 @@ from edge_agent.uplink.wire import (
     Traffic,
     Up,
 )
+from edge_agent.uplink.reasons import Cause, Failure, farewell, refusal
 
 with on_demand("urllib.request"):
     from paho.mqtt import client as paho

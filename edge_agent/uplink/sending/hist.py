@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edge_agent.model import MonoNs
-from edge_agent.uplink.bucket import TokenBucket
-from edge_agent.uplink.confirm import Confirmations
-from edge_agent.uplink.flight import Flight
-from edge_agent.uplink.limits import Limits
 from edge_agent.uplink.outbox import Ref, Run
-from edge_agent.uplink.queue import Backlog, Closed
-from edge_agent.uplink.replay import Replays
+from edge_agent.uplink.sending.bucket import TokenBucket
+from edge_agent.uplink.sending.confirm import Confirmations
+from edge_agent.uplink.sending.flight import Flight
+from edge_agent.uplink.sending.limits import Limits
+from edge_agent.uplink.sending.queue import Backlog, Closed
+from edge_agent.uplink.sending.replay import Replays
 
 _WAKES_PER_S = 40
 """How often the backlog alone wakes the thread."""

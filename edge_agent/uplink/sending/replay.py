@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from edge_agent.uplink.outbox import Ref, Run
-from edge_agent.uplink.queue import Closed
+from edge_agent.uplink.sending.queue import Closed
 
 MAX_PENDING = 8
 

@@ -25,19 +25,19 @@ from enum import Enum
 
 from edge_agent.model import MonoNs
 from edge_agent.uplink import reasons
-from edge_agent.uplink.confirm import Confirmations, Word
-from edge_agent.uplink.flight import Flight
-from edge_agent.uplink.hist import Hist, has_place, kept
-from edge_agent.uplink.items import Item, Send
-from edge_agent.uplink.limits import Limits
+from edge_agent.uplink.connection.wire import Message
 from edge_agent.uplink.outbox import Ref, Run
 from edge_agent.uplink.payloads import Ack
-from edge_agent.uplink.queue import Closed, LiveQueue, nothing_closed, up_to, without
 from edge_agent.uplink.reasons import Cause, Rule, Verdict
-from edge_agent.uplink.refusals import Refusals
-from edge_agent.uplink.suspects import Suspects
+from edge_agent.uplink.sending.confirm import Confirmations, Word
+from edge_agent.uplink.sending.flight import Flight
+from edge_agent.uplink.sending.hist import Hist, has_place, kept
+from edge_agent.uplink.sending.items import Item, Send
+from edge_agent.uplink.sending.limits import Limits
+from edge_agent.uplink.sending.queue import Closed, LiveQueue, nothing_closed, up_to, without
+from edge_agent.uplink.sending.refusals import Refusals
+from edge_agent.uplink.sending.suspects import Suspects
 from edge_agent.uplink.topics import Topics
-from edge_agent.uplink.wire import Message
 
 
 class State(Enum):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edge_agent.uplink.connection.wire import Message
 from edge_agent.uplink.outbox import Ref
-from edge_agent.uplink.wire import Message
 
 
 @dataclass(frozen=True, slots=True)

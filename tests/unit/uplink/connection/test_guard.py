@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent.uplink.guard import GuardedSocket, GuardError, PacketGuard
+from edge_agent.uplink.connection.guard import GuardedSocket, GuardError, PacketGuard
 
 LIMIT = 1000
 
