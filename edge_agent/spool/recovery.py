@@ -68,22 +68,24 @@ def find_stream(files: Files, folder: Path, stream: str, quarantine: Path) -> Fo
         by_position[first] = segment
     found.segments = [by_position[first] for first in sorted(by_position)]
     for segment in reversed(found.segments):
-        scan = _scanned(files, segment)
+        scan, is_whole = _scanned(files, segment)
         if segment is found.segments[-1]:
             found.newest = segment.index = scan
-        # A run that ended before its first record was durable is none: the one before it is the last.
-        if scan.seqs or segment.gone or segment.identity.first_seq > 1:
+        # A run that ended before its first record was durable is none: the one before it is the last. Where
+        # the disk does not give back all, nobody can know that there was none.
+        if scan.seqs or not is_whole or segment.gone or segment.identity.first_seq > 1:
             found.epoch, found.facts = segment.identity.epoch, scan
             break
     return found
 
 
-def _scanned(files: Files, segment: Segment) -> Scan:
-    data = read_salvaging(files, segment.path, segment.size)
+def _scanned(files: Files, segment: Segment) -> tuple[Scan, bool]:
+    """What is in a file, and whether all of it could be read."""
+    data, is_whole = _read(files, segment.path, segment.size)
     header = seg.decode_header(data)
     scan = seg.scan(data, segment.identity)
     scan.until_ns = scan.until_ns or (header.until_ns if header else 0)
-    return scan
+    return scan, is_whole
 
 
 def make_durable(files: Files, streams: Mapping[str, Found]) -> None:
@@ -123,20 +125,26 @@ def recover(streams: dict[str, Found]) -> Recovery:
 
 def read_salvaging(files: Files, path: Path, size: int) -> bytes:
     """A whole file; pages the device cannot read come as zeros. FileNotFoundError if it is gone."""
+    return _read(files, path, size)[0]
+
+
+def _read(files: Files, path: Path, size: int) -> tuple[bytes, bool]:
+    """As `read_salvaging`, and whether no page is missing."""
     try:
-        return files.read(path)
+        return files.read(path), True
     except FileNotFoundError:
         raise
     except OSError as error:
         if error.errno != errno.EIO:
             raise
-    pages = []
+    pages, is_whole = [], True
     for at in range(0, size, _PAGE):
         try:
             pages.append(files.read(path, at, _PAGE))
         except OSError:
             pages.append(bytes(_PAGE))
-    return b"".join(pages)
+            is_whole = False
+    return b"".join(pages), is_whole
 
 
 def set_aside(files: Files, path: Path, quarantine: Path) -> int:

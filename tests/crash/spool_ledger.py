@@ -94,12 +94,13 @@ class Life:
         assert set(found) <= self.given, "a record is there that nobody gave"
         undeclared = spool.take_losses()
         declared = lost(undeclared)
-        told = lost([loss for key, loss in self.told.items() if key in found or key in self.received])
         self.durable |= self.cached
         self.note_end(spool)
+        damaged = lost([loss for loss in undeclared if loss.reason == "corrupt"])
+        known = set(found) | self.received | self._unreadable(damaged)
+        told = lost([loss for key, loss in self.told.items() if key in known])
         missing = self.durable - set(found) - self.received - declared - told - self._interrupted()
         assert not missing, f"neither there nor declared: {sorted(missing)[:5]}"
-        damaged = lost([loss for loss in undeclared if loss.reason == "corrupt"])
         if not self.faults:
             assert not damaged & self.durable, "declared damaged although it was safe"
         referred = {s.dict_hash for log in spool._logs.values() for s in log.segments if not s.gone}
@@ -118,6 +119,10 @@ class Life:
         if not self.faults:
             return set()
         return {key for key in self.durable if key[2] > self.ended.get(key[:2], 1 << 62)}
+
+    def _unreadable(self, damaged: set[Key]) -> set[Key]:
+        """GAP records that a disk no longer reads take with them what they declared: nobody can know it."""
+        return damaged | self._interrupted() if self.faults else set()
 
     def _tell(self, spool: Spool, seq: int, loss: Loss) -> None:
         made = record(seq, "event", number=self.number, declares=loss)

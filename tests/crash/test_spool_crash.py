@@ -390,6 +390,24 @@ def test_unreadable_sectors_cost_only_what_lies_in_them() -> None:
     assert sorted([*found, *gone]) == list(range(1, 151))
 
 
+def test_a_run_whose_only_records_cannot_be_read_is_still_named_by_the_next() -> None:
+    files = FakeFiles()
+    first = open_spool(files, 1)
+    first.append([record(1, "event", number=1, kind=Kind.START)])
+    commit(first)
+    first.close(MonoNs(0))
+    second = open_spool(files, 2)
+    second.append([record(1, "event", number=2, kind=Kind.START)])
+    commit(second)
+    second.close(MonoNs(0))
+
+    def fail(operation: str, path: Path) -> int:
+        return errno.EIO if operation == "read" and epoch(2).hex() in path.name else 0
+
+    files.fail = fail
+    assert open_spool(files, 3).recovery.epoch == epoch(2)
+
+
 # --- the real file system -----------------------------------------------------------------------------
 
 _CHILD = """
