@@ -68,7 +68,8 @@ test: $(VENV)/.dev $(NATIVE) ## all tests but the long ones
 	@if [ "$$(id -u)" = 0 ]; then $(MAKE) --no-print-directory deps; fi
 	@$(MAKE) --no-print-directory $(VENV)/.systemd
 	$(BIN)/pytest -q -m "not soak" -n 3 --dist loadfile tests/contract tests/crash tests/rigs tests/independent
-	$(BIN)/pytest -q -m "not soak" -n 2 --dist loadfile tests/e2e
+	$(BIN)/pytest -q -m "not soak and not quiet" -n 2 --dist loadfile tests/e2e
+	$(BIN)/pytest -q -m "quiet and not soak" tests/e2e
 	$(BIN)/pytest -q -n 2 tests/unit
 
 golden: $(NATIVE) ## after an intended change of a kernel's results

@@ -153,7 +153,8 @@ def a_sync_fails_once(p: Patient) -> None:
     p.start()
     p.relay.cut()
     p.shim.fail("sync", errno.EIO, times=1)
-    p.says(": ")
+    # Said for one commit interval, which a look at the status may miss; counted for good.
+    wait(lambda: p.member.counter("spool_errors"), what=f"{p.member.name} to count it")
     p.is_well()
     p.seen["refused"] = p.shim.count("sync").refused
     p.relay.join()

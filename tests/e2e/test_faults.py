@@ -14,7 +14,7 @@ from edge_agent.simulator.faults import FaultKind
 from tests.e2e import oracle
 from tests.e2e.rig import Rig
 
-pytestmark = pytest.mark.needs("mosquitto")
+pytestmark = [pytest.mark.needs("mosquitto"), pytest.mark.quiet]
 
 # What the values of the device must be called while the fault lasts.
 EXPECTED = {

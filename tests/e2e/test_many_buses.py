@@ -14,7 +14,7 @@ from edge_agent.simulator.log import Served
 from tests.e2e import oracle
 from tests.e2e.rig import Object, Rig
 
-pytestmark = pytest.mark.needs("mosquitto")
+pytestmark = [pytest.mark.needs("mosquitto"), pytest.mark.quiet]
 
 BAUD = 115200
 PERIOD_NS = 250_000_000

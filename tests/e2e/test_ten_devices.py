@@ -21,7 +21,7 @@ from edge_agent.simulator.log import Answer, Entry, Served
 from tests.e2e import oracle
 from tests.e2e.rig import Rig
 
-pytestmark = pytest.mark.needs("mosquitto")
+pytestmark = [pytest.mark.needs("mosquitto"), pytest.mark.quiet]
 
 BAUD = 19200
 PERIOD_NS = NS
