@@ -161,7 +161,7 @@ def _differences(times: Sequence[int]) -> list[int]:
     return sorted(after - before for before, after in pairwise(times))
 
 
-def judge(rig: Rig, since: int) -> list[Pace]:
+def judge(rig: Rig, since: int, most_declared: float = oracle.MOST_DECLARED) -> list[Pace]:
     """No value that was not served, none untold, no live device skipped; the pace of each."""
     entries, objects = rig.served(), rig.objects
     verdict = oracle.samples(rig.site.devices, entries, objects, rig.runs)
@@ -173,7 +173,7 @@ def judge(rig: Rig, since: int) -> list[Pace]:
     # A reply that a busy machine handed over in pieces too far apart was asked for again: that one counts.
     final = oracle.samples(rig.site.devices, without_repeated(entries), objects, rig.runs)
     assert not final.lost, (len(final.lost), final.lost[:5])
-    assert verdict.declared <= oracle.MOST_DECLARED * verdict.served
+    assert verdict.declared <= most_declared * verdict.served
     assert [item for item in objects if item["kind"] == "end"][-1]["missing"] == 0
     for name in (*DEAD, LATE):
         assert qualities[name, "no_reply"] and not qualities[name, "good"], name
@@ -189,8 +189,9 @@ def judge(rig: Rig, since: int) -> list[Pace]:
 
 @pytest.mark.timeout(180)
 def test_dead_late_and_noisy_devices_cost_the_others_no_poll(tmp_path, seed) -> None:
-    rig, since = poll_all(tmp_path, seed, 45, flips=0.05)
-    judge(rig, since)
+    # So many that 45 polls meet one for certain; then some are hit twice, and told as bad.
+    rig, since = poll_all(tmp_path, seed, 45, flips=0.2)
+    judge(rig, since, most_declared=0.03)
     assert rig.lines["line"].log.faults["bad_crc"], "no bit was flipped: nothing was shown"
 
 
