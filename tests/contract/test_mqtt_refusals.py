@@ -207,7 +207,10 @@ def test_a_broker_that_refuses_every_payload_gets_none_given_up() -> None:
     ):
         running.until_state("connected")
         running.append("sample", *(b"record %d" % number for number in range(50)))
-        running.until(lambda: running.count("uplink_refused") >= 18)
+        # A turn counts before it shows how it stands.
+        running.until(
+            lambda: running.count("uplink_refused") >= 18 and bool(running.sender.snapshot()["parked"])
+        )
         assert running.outbox.waiting() == {"sample": 50} and running.count("uplink_given_up") == 0
         assert [one["reason"] for one in running.sender.snapshot()["parked"]] == ["payload format invalid"]
 
@@ -238,9 +241,14 @@ def test_a_record_larger_than_the_broker_takes_is_given_up_and_declared(tmp_path
             agent.samples(3)
             running.sender.wake()
             running.until(lambda: running.count("uplink_given_up") == 1)
-            agent.turn()
-            running.sender.wake()
-            probe.wait_until(lambda _: any(_gaps(probe)))
+            # The loss is noted after it is counted, so the spool's thread may have to turn again.
+
+            def declared() -> bool:
+                agent.turn()
+                running.sender.wake()
+                return any(_gaps(probe))
+
+            running.until(declared)
             (gap,) = _gaps(probe)
             # The first record of the stream is the empty one that opens it.
             assert (gap.reason, gap.stream, gap.from_seq, gap.to_seq) == ("refused", "sample", 2, 2)

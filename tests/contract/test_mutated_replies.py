@@ -101,7 +101,9 @@ def endure_on_a_port(seed: int, cases: int, talk: Talk | None) -> None:
     least, most = likely(expected)
     print(f"{dict(outcomes)} for {dict(slave.kinds)}; {collisions} of {expected:.3f} collisions predicted")
     assert line.counts.opened == 1
-    assert outcomes["Values"] and outcomes["BadFrame"] and outcomes["DeviceException"]
+    assert outcomes["Values"] and outcomes["BadFrame"]
+    # One case in ninety is an exception: a short run may have none.
+    assert cases < 1000 or outcomes["DeviceException"]
     assert least <= collisions <= most
 
 
