@@ -21,7 +21,7 @@ from edge_agent.receiver.database.store import Store
 from edge_agent.receiver.fill import LOOK_EVERY_NS, MAX_LOOKED_AT, MAX_TRIES, Filler
 from edge_agent.receiver.intake import Intake
 from edge_agent.receiver.objects import Object
-from edge_agent.receiver.receiver import check_subscribed
+from edge_agent.receiver.receiver import RETRY, check_subscribed
 from edge_agent.uplink import payloads
 from edge_agent.uplink.connection.backoff import BackoffPolicy
 from edge_agent.uplink.connection.link import Link
@@ -38,7 +38,6 @@ _LINGER_NS = NS // 20
 """How long the first message of a batch waits for others: a commit costs about as much for hundreds."""
 _ACK_EVERY_NS = NS
 _RESOLVE_EVERY_NS = 2 * NS
-_RETRY = BackoffPolicy(floor_ns=NS // 2, cap_ns=10 * NS)
 _PAUSES_NS = (NS // 2, NS, 2 * NS, 5 * NS, 10 * NS, 30 * NS)
 """Between attempts while the database is away."""
 
@@ -81,7 +80,7 @@ class IngestOptions:
     ack: bool = False
     fill_after_ns: int = 0
     """Ask for what is missing after this time; 0: never."""
-    policy: BackoffPolicy = _RETRY
+    policy: BackoffPolicy = RETRY
 
 
 class Ingest:

@@ -38,7 +38,7 @@ _HELD_UNACKED = 8
 """Of those, how many the broker may keep for us: a broker sends only so many messages ahead, and the
 dictionary that would release them must still get through."""
 _ACK_EVERY_NS = NS
-_RETRY = BackoffPolicy(floor_ns=NS // 2, cap_ns=10 * NS)
+RETRY = BackoffPolicy(floor_ns=NS // 2, cap_ns=10 * NS)
 
 
 @dataclass(slots=True)
@@ -81,7 +81,7 @@ class Receiver:
         agent: str = "",
         state_file: Path | None = None,
         ack: bool = False,
-        policy: BackoffPolicy = _RETRY,
+        policy: BackoffPolicy = RETRY,
         random: Random | None = None,
     ) -> None:
         self.counts = Counts()
