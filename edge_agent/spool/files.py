@@ -92,7 +92,8 @@ class Files(Protocol):
         """What an ordinary user may still write to the file system."""
 
     def lock(self, path: Path, owner: str) -> int | None:
-        """Take the file's lock and write `owner` into it; None if another process holds it."""
+        """Take the file's lock and write `owner` into it, where the disk has room for that; None if another
+        process holds it."""
 
 
 class OsFiles:
@@ -207,8 +208,14 @@ class OsFiles:
         except BlockingIOError:
             os.close(fd)
             return None
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, owner.encode(), 0)
+        except OSError:
+            os.close(fd)
+            raise
+        # Who it is serves a message only. The lock is held all the same: raised from here, the error would
+        # leave it to a descriptor that nobody knows, and this process shut out by itself.
+        with contextlib.suppress(OSError):
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, owner.encode(), 0)
         return fd
 
 

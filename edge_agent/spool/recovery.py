@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,6 +39,10 @@ class Found:
     facts: Scan = field(default_factory=Scan)
     """What there is of that run's newest segment."""
     quarantined: int = 0
+
+    def has(self, epoch: bytes) -> bool:
+        """Whether there is a file of a run, whatever is in it."""
+        return any(segment.identity.epoch == epoch for segment in self.segments)
 
     @property
     def tail(self) -> int:
@@ -102,7 +106,8 @@ def recover(streams: dict[str, Found]) -> Recovery:
 
     `certain` takes the last `until` written, not the largest: after the wall clock was set back, the
     largest would claim time that was not observed. Streams without any `until` were not in use; a
-    stream in use has one from the beginning of its epoch, because it opens with an empty record.
+    stream in use has one from the beginning of its epoch, because it opens with an empty record. Of one that
+    has a file and no `until`, nothing whole is left: then all its run observed is uncertain.
     """
     epoch = b""
     # START is durable before anything else of its epoch, so `event` knows best.
@@ -113,6 +118,11 @@ def recover(streams: dict[str, Found]) -> Recovery:
         return Recovery()
     of_epoch = {stream: found.facts for stream, found in streams.items() if found.epoch == epoch}
     certain = {stream: WallNs(scan.until_ns) for stream, scan in of_epoch.items() if scan.until_ns}
+    if began := _began(streams.values(), epoch):
+        certain |= dict.fromkeys(
+            (stream for stream in (SAMPLE, SUMMARY) if stream not in certain and streams[stream].has(epoch)),
+            began,
+        )
     last = of_epoch[EVENT].last if EVENT in of_epoch else None
     return Recovery(
         epoch=epoch,
@@ -121,6 +131,15 @@ def recover(streams: dict[str, Found]) -> Recovery:
         certain_until=min(certain.values(), default=None),
         clean=last is not None and last.kind == Kind.STOP,
     )
+
+
+def _began(streams: Iterable[Found], epoch: bytes) -> WallNs:
+    """The earliest time that is known of a run, 0 if none is: that of its START, where that is whole."""
+    times: list[int] = []
+    for found in streams:
+        times += [segment.made_ns for segment in found.segments if segment.identity.epoch == epoch]
+        times += [found.facts.t0_ns, found.facts.until_ns] if found.epoch == epoch else []
+    return WallNs(min(filter(None, times), default=0))
 
 
 def read_salvaging(files: Files, path: Path, size: int) -> bytes:

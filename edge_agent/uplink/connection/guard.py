@@ -11,6 +11,7 @@ Invariant: no byte reaches paho that the guard has not seen.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import socket
 import ssl
@@ -21,6 +22,8 @@ from edge_agent.uplink.connection.wire import Traffic
 
 _PUBLISH = 3
 _CHUNK = 16384
+_SIOCOUTQNSD = 0x894B
+"""Bytes that were not even sent (linux/sockios.h)."""
 
 
 class GuardError(ConnectionError):
@@ -81,12 +84,13 @@ class GuardedSocket:
         """The guard ended the connection."""
         self.error = ""
         """Why the connection ended, where the socket or the guard said so."""
+        self._reset = False
         self.ended = False
         """The other side ended it."""
         self.received = 0
         self._sent = 0
-        self._left = 0
-        """Unsent bytes when it was closed."""
+        self._queues: dict[int, int] | None = None
+        """What was queued when it was closed."""
 
     def recv(self, size: int) -> bytes:
         if not self._buffer:
@@ -102,7 +106,7 @@ class GuardedSocket:
             raise
         except OSError as error:
             self.broken = isinstance(error, GuardError)
-            self.error = str(error.strerror or error)
+            self._failed(error)
             raise
         self.ended = not data
         self.received += len(data)
@@ -128,13 +132,13 @@ class GuardedSocket:
         except (BlockingIOError, ssl.SSLWantWriteError):
             raise
         except OSError as error:
-            self.error = str(error.strerror or error)
+            self._failed(error)
             raise
         self._sent += count
         return count
 
     def close(self) -> None:
-        self._left = self._unsent()
+        self._queues = {which: self._queue(which) for which in (termios.TIOCOUTQ, _SIOCOUTQNSD)}
         self._sock.close()
 
     def fileno(self) -> int:
@@ -154,12 +158,27 @@ class GuardedSocket:
         left = self._unsent()
         return Traffic(self.received, self._sent - left, left + queued)
 
+    def was_taken(self, queued: bool) -> bool:
+        """Whether the other side's system had every byte when the connection ended. A system resets a
+        connection whose program closed it with bytes unread, often before it acknowledged them, and the
+        acknowledgement that comes with the reset is not counted by ours: then what was sent counts."""
+        if self._reset:
+            return not queued and not self._queue(_SIOCOUTQNSD)
+        return not self.traffic(queued).left
+
+    def _failed(self, error: OSError) -> None:
+        self.error = str(error.strerror or error)
+        self._reset = self._reset or error.errno == errno.ECONNRESET
+
     def _unsent(self) -> int:
         """Bytes in the kernel's send queue that the peer has not acknowledged (tcp(7), SIOCOUTQ)."""
-        if self._sock.fileno() < 0:
-            return self._left
+        return self._queue(termios.TIOCOUTQ)
+
+    def _queue(self, which: int) -> int:
+        if self._queues is not None:
+            return self._queues[which]
         try:
-            packed = fcntl.ioctl(self._sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+            packed = fcntl.ioctl(self._sock.fileno(), which, b"\0\0\0\0")
         except OSError:
             return 0
         return int(struct.unpack("i", packed)[0])

@@ -324,8 +324,8 @@ class Connection:
             return
         self._ended = True
         guarded, client = self._guarded, self._client
-        left = guarded.traffic(client.want_write()).left if guarded and client else 1
-        self._events.append(Down(failure, taken=not left))
+        taken = guarded.was_taken(client.want_write()) if guarded and client else False
+        self._events.append(Down(failure, taken=taken))
         if self._dial is not None:
             self._dialer.give_up(self._dial, self._began_at)
             self._dial = None

@@ -12,9 +12,10 @@ from edge_agent.errors import SpoolError
 from edge_agent.model import MonoNs, WallNs
 from edge_agent.records.values import Kind, Loss, Mark
 from edge_agent.spool import Stretch
+from edge_agent.spool import segment as seg
 from edge_agent.spool.fake_files import FakeFiles
 from edge_agent.spool.files import OsFiles
-from tests.unit.spool.rig import ROOT, T0, commit, drain, epoch, lost, open_spool, record, seqs
+from tests.unit.spool.rig import ROOT, T0, commit, content_end, drain, epoch, lost, open_spool, record, seqs
 
 
 def test_records_are_read_before_and_after_they_are_durable() -> None:
@@ -390,6 +391,26 @@ def test_a_second_process_is_told_who_has_the_spool(tmp_path: Path) -> None:
     open_spool(OsFiles(), 2, path=tmp_path).close(MonoNs(0))
 
 
+def test_a_disk_without_room_for_the_owner_of_the_lock_shuts_nobody_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock is had before its owner is written into it."""
+    files = OsFiles()
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "pwrite", full)
+        held = files.lock(tmp_path / "lock", "1")
+    assert held is not None
+    assert files.lock(tmp_path / "lock", "1") is None
+    files.close(held)
+    again = files.lock(tmp_path / "lock", "1")
+    assert again is not None
+    files.close(again)
+
+
 def test_a_path_that_is_a_file_is_an_error_with_a_hint(tmp_path: Path) -> None:
     (tmp_path / "spool").write_text("")
     with pytest.raises(SpoolError, match="hint"):
@@ -406,6 +427,24 @@ def test_start_knows_how_far_the_run_before_observed() -> None:
     assert recovery.certain == {"sample": T0 + 777, "summary": T0 + 1}
     assert recovery.certain_until == T0 + 1
     assert not recovery.clean
+
+
+@pytest.mark.parametrize("header", [False, True])
+def test_of_a_stream_of_which_nothing_whole_is_left_all_is_uncertain(*, header: bool) -> None:
+    """Else nobody would declare what its frames held: which records there were is not known either."""
+    files = FakeFiles()
+    spool = open_spool(files)
+    start = record(1, "event", kind=Kind.START)
+    spool.append([start, record(1), record(5, "summary"), record(6, "summary")])
+    commit(spool)
+    files.kill()
+    (path,) = (path for path in files.paths() if path.parent.name == "summary" and path.suffix == ".seg")
+    for byte in range(0 if header else seg.HEADER_BYTES, content_end(files, path), 8):
+        files.flip(path, 8 * byte)
+    recovery = open_spool(files, 2).recovery
+    assert recovery.certain == {"sample": T0 + 1, "summary": start.t0_ns}
+    assert recovery.certain_until == start.t0_ns
+    assert recovery.last["summary"] == 0
 
 
 def test_stop_makes_a_clean_end() -> None:
