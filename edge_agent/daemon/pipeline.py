@@ -43,7 +43,7 @@ class Pipeline:
         settled: Callable[[], MonoNs],
         clock: Clock,
         flush_ns: int,
-        heritage: Heritage | None = None,
+        heritage: Heritage,
     ) -> None:
         self.stage = stage
         self.heartbeat = Heartbeat("pipeline", clock)
@@ -70,11 +70,7 @@ class Pipeline:
     def open(self, previous: Recovery) -> None:
         """The first records of the epoch; before the first event, by the thread that starts us. Windows
         that the run before left open go on or are closed."""
-        now = self._now()
-        if self._heritage is not None:
-            self._submit(self._heritage.open(self.stage, self._writer, previous, now))
-        else:
-            self._submit(self._writer.start(now, previous))
+        self._submit(self._heritage.open(self.stage, self._writer, previous, self._now()))
 
     def run(self, stop: Event) -> None:
         """Until `stop`; what is in the queue then is still judged, recorded and closed."""
@@ -120,13 +116,12 @@ class Pipeline:
         items = [*self._accounts(now), *self._writer.flush(now, _wall_at(settled, now))]
         if items:
             self._submit(items)
-        if self._heritage is not None:
-            self._heritage.keep(self.stage, self._writer, now, _wall_at(settled, now))
+        self._heritage.keep(self.stage, self._writer, now, _wall_at(settled, now))
 
     def _close(self) -> None:
         """The open windows are closed too, unless they outlive this run."""
         now = self._now()
-        if self._heritage is None or not self._heritage.leave(self.stage, self._writer, now):
+        if not self._heritage.leave(self.stage, self._writer, now):
             self._record(self.stage.close(now.mono_ns, now.wall_ns), now)
         self._submit([*self._accounts(now), *self._writer.stop(now, "stopped", now.wall_ns)])
 

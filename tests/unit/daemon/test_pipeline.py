@@ -11,6 +11,7 @@ import pytest
 from edge_agent import kernels
 from edge_agent.clock import FakeClock, boot_id
 from edge_agent.counters import Counters
+from edge_agent.daemon.heritage import Heritage, Store
 from edge_agent.daemon.intake import Intake
 from edge_agent.daemon.pipeline import Pipeline
 from edge_agent.model import NS, AlarmKind, MonoNs, Send, WallNs
@@ -23,6 +24,7 @@ from edge_agent.records.writer import RecordWriter
 from tests.unit.process.sites import alarm, block, f64, point, request, site
 
 EPOCH = b"12345678"
+NO_STORE = Store(keep=lambda _: None, keep_now=lambda _: None, works=lambda: False)
 
 
 class Rig:
@@ -45,6 +47,7 @@ class Rig:
             settled=lambda: MonoNs(self.clock.mono_ns() if self.settled_ns is None else self.settled_ns),
             clock=self.clock,
             flush_ns=NS,
+            heritage=Heritage(self.site, NO_STORE, self.counters),
         )
         self.pipeline.open(Recovery())
         self._decoder = Decoder()
