@@ -6,8 +6,7 @@ and last from the middle between them. Kinds are those of samples, without what 
 
 The arrays are the caller's: `rows` holds WINDOW_COLUMNS columns of `n` cells (alias, count, bad, missing,
 quality, then the kinds of the numbers), `floats` WINDOW_NUMBERS columns of `n` (least, largest, mean,
-deviation, first, last), `work` WINDOW_CELLS, all 0. Encoding, the kinds of
-floats in `rows` (DOUBLE) are replaced by those they are coded in.
+deviation, first, last), `work` WINDOW_CELLS, all 0. The kinds of floats are replaced as in `sample_columns`.
 """
 
 from __future__ import annotations
@@ -165,11 +164,7 @@ def code_numbers(i: int, n: int, rows: Ints, floats: Floats, work: Ints, data: B
 def window_columns(
     decoding: int, n: int, rows: Ints, floats: Floats, work: Ints, data: Buffer, size: int
 ) -> int:
-    """Code `n` rows (1 to MOST_ROWS) to or from `data` of `size` bytes.
-
-    Returns the bytes used; -1 where they have no room, or where the rows or the bytes are not such that
-    the other direction would understand.
-    """
+    """As `sample_columns`, for rows of a summary."""
     begin(decoding, size, work, data)
     for i in range(n):
         for column in range(WINDOW_INTEGERS):
