@@ -17,6 +17,7 @@ from time import perf_counter_ns
 from _common import ROOT, Row, publish, take_turns
 
 from edge_agent.clock import SystemClock
+from edge_agent.kernels import selftest
 from edge_agent.model import NS
 from edge_agent.receiver.continuity import Source
 from edge_agent.receiver.database.door import Database
@@ -24,6 +25,7 @@ from edge_agent.receiver.database.entries import Batch, Entry, Reader
 from edge_agent.receiver.database.postgresql import PostgresDatabase
 from edge_agent.receiver.database.sqlite import SqliteDatabase
 from edge_agent.receiver.database.store import Store
+from edge_agent.records import columns
 from edge_agent.records.decode import Decoder, SampleRows
 
 sys.path.insert(0, str(ROOT))
@@ -47,6 +49,8 @@ _NAIVE_INSERT = "INSERT INTO naive VALUES (%s, %s, %s, %s, to_timestamp(%s), %s,
 
 
 def main() -> int:
+    # As `edge-agent receive` does.
+    columns.use(selftest.tested())
     loads = {
         "one agent, 100 values a record": _messages(1, 4000, 100),
         "100 agents, 5 values": _messages(100, 60, 5),
@@ -58,14 +62,14 @@ def main() -> int:
 
 def _messages(agents: int, records: int, values: int) -> list[Message]:
     """Of all agents by turns, the dictionaries first."""
-    columns: list[list[Message]] = []
+    made: list[list[Message]] = []
     for number in range(agents):
         agent = FakeAgent(small_site(*(f"p{n}" for n in range(values))), (number + 1).to_bytes(8))
         for second in range(records):
             agent.add(*(sample(second + n, second, n) for n in range(values)))
         source = Source("plant", f"agent-{number}")
-        columns.append([(source, record.stream, record.data) for record in agent.records])
-    return [message for row in zip(*columns, strict=True) for message in row]
+        made.append([(source, record.stream, record.data) for record in agent.records])
+    return [message for row in zip(*made, strict=True) for message in row]
 
 
 def _load(name: str, messages: Sequence[Message], server: Postgres, directory: Path) -> list[Row]:

@@ -1,9 +1,10 @@
 """Bytes of a sample on the wire, with MQTT header and topic, against what else is used; and the speed.
 
 Our samples go through the agent's own writer: envelope, dictionary hash, body of the smallest kind, at most
-16 KiB a record, topic as published. Batches: 1 s is what the reference configuration sends (`[samples]
-batch` left out: one commit interval); 10 s and 60 s are what the key may say. Every encoder's messages are
-decoded again and compared before anything is counted. Speed is of the meter's batches of 10 s.
+16 KiB a record, topic as published. Batches: 1 s is `[samples] batch` left out (one commit interval), 10 s
+and 60 s are what a site says that sends samples and counts bytes; one that sends summaries has a row of its
+own. Every encoder's messages are decoded again and compared before anything is counted. Speed is of the
+meter's batches of 10 s.
 """
 
 from __future__ import annotations

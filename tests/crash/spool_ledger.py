@@ -97,8 +97,7 @@ class Life:
         self.durable |= self.cached
         self.note_end(spool)
         damaged = lost([loss for loss in undeclared if loss.reason == "corrupt"])
-        known = set(found) | self.received | self._unreadable(damaged)
-        told = lost([loss for key, loss in self.told.items() if key in known])
+        told = self._told_by(set(found) | self.received | self._unreadable(damaged))
         missing = self.durable - set(found) - self.received - declared - told - self._interrupted()
         assert not missing, f"neither there nor declared: {sorted(missing)[:5]}"
         if not self.faults:
@@ -123,6 +122,16 @@ class Life:
     def _unreadable(self, damaged: set[Key]) -> set[Key]:
         """GAP records that a disk no longer reads take with them what they declared: nobody can know it."""
         return damaged | self._interrupted() if self.faults else set()
+
+    def _told_by(self, known: set[Key]) -> set[Key]:
+        """What these GAP records declare, and those they declare unreadable."""
+        seen: set[Key] = set()
+        losses: list[Loss] = []
+        while new := known & self.told.keys() - seen:
+            seen |= new
+            losses += (told := [self.told[key] for key in new])
+            known = self._unreadable(lost([loss for loss in told if loss.reason == "corrupt"]))
+        return lost(losses)
 
     def _tell(self, spool: Spool, seq: int, loss: Loss) -> None:
         made = record(seq, "event", number=self.number, declares=loss)
