@@ -205,11 +205,10 @@ class OsFiles:
         fd = _open(path, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        except OSError as error:
             os.close(fd)
-            return None
-        except OSError:
-            os.close(fd)
+            if isinstance(error, BlockingIOError):
+                return None
             raise
         # Who it is serves a message only. The lock is held all the same: raised from here, the error would
         # leave it to a descriptor that nobody knows, and this process shut out by itself.

@@ -118,11 +118,9 @@ def recover(streams: dict[str, Found]) -> Recovery:
         return Recovery()
     of_epoch = {stream: found.facts for stream, found in streams.items() if found.epoch == epoch}
     certain = {stream: WallNs(scan.until_ns) for stream, scan in of_epoch.items() if scan.until_ns}
-    if began := _began(streams.values(), epoch):
-        certain |= dict.fromkeys(
-            (stream for stream in (SAMPLE, SUMMARY) if stream not in certain and streams[stream].has(epoch)),
-            began,
-        )
+    ruined = [s for s in (SAMPLE, SUMMARY) if s not in certain and streams[s].has(epoch)]
+    if ruined and (began := _began(streams.values(), epoch)):
+        certain |= dict.fromkeys(ruined, began)
     last = of_epoch[EVENT].last if EVENT in of_epoch else None
     return Recovery(
         epoch=epoch,

@@ -129,7 +129,8 @@ class Life:
         losses: list[Loss] = []
         while new := known & self.told.keys() - seen:
             seen |= new
-            losses += (told := [self.told[key] for key in new])
+            told = [self.told[key] for key in new]
+            losses += told
             known = self._unreadable(lost([loss for loss in told if loss.reason == "corrupt"]))
         return lost(losses)
 

@@ -233,7 +233,7 @@ def damaged(p: Patient, damage: Callable[[Path, random.Random], None]) -> None:
     p.member.lives[-1] = replace(last, slow_ns=last.ended - last.started)
     for stream in ("sample", "summary"):
         for path in sorted((p.member.spool / stream).glob("*.seg")):
-            damage(path, random.Random(f"{p.seed}{p.member.name}{path.name}"))
+            damage(path, random.Random(f"{p.seed}{path.name}"))
     p.relay.join()
     p.start()
 

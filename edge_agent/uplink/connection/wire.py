@@ -90,7 +90,8 @@ class Down:
 
     failure: Failure
     taken: bool = False
-    """The other side's system had taken every byte that was to be sent."""
+    """The other side's system had taken every byte that was to be sent, as far as one can know: see
+    `GuardedSocket.was_taken`."""
 
 
 @dataclass(frozen=True, slots=True)
