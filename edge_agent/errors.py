@@ -73,3 +73,11 @@ class KernelError(EdgeAgentError):
 
 class UplinkError(EdgeAgentError):
     """The broker cannot be used as configured (address, TLS files, refused login)."""
+
+
+class ServiceError(EdgeAgentError):
+    """systemd could not be asked, or refused; `hint` says where to look."""
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        self.hint = hint
+        super().__init__(f"{message}\n    hint: {hint}")

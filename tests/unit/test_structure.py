@@ -31,6 +31,8 @@ ORDER = [
     {"simulator"},
     {"daemon"},
     {"demo"},
+    {"service"},
+    {"commissioning", "doctor", "update"},
     {"cli"},
     {"__main__"},
 ]
