@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from builder import package, sources  # noqa: E402
+from builder import package, sources
 
 
 def main() -> int:
