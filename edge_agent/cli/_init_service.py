@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,22 +15,22 @@ from edge_agent.cli import _view
 from edge_agent.cli._init_task import CONFIG, Given
 from edge_agent.clock import Clock
 from edge_agent.commissioning.answers import Answers
-from edge_agent.commissioning.terminal import Person
-from edge_agent.config.values import show_host_and_port
+from edge_agent.commissioning.terminal import WIDTH, Person, told
+from edge_agent.commissioning.toml_text import harmless
 from edge_agent.daemon import status
 from edge_agent.daemon.sockets import NoAgent
 from edge_agent.errors import ServiceError
-from edge_agent.model import NS, MonoNs, SerialLink, TcpLink
+from edge_agent.model import NS, MonoNs
 
 PATIENCE_NS = 30 * NS
 """For every device to have answered; slow points come later than that anyway."""
-_EVERY_NS = NS
+_EVERY_NS = NS // 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
     word: str
-    """running, failed, or left: not started by us."""
+    """`running`, `failed`, or `left`: not started by us."""
     message: str = ""
     devices: dict[str, str] = field(default_factory=dict)
     """State by name."""
@@ -45,9 +44,11 @@ def plan(forecast: Forecast, answers: Answers) -> Iterator[str]:
     """What the configuration asks of the line, before it is asked."""
     bus = forecast.bus
     yield f"  bus {bus.name}  {describe_link(bus)}"
+    devices, points = len(bus.devices), sum(len(device.points) for device in bus.devices)
     yield (
-        f"  {len(bus.devices)} devices, {sum(len(device.points) for device in bus.devices)} points,"
-        f" {forecast.requests_per_s:.1f} requests/s, load {forecast.load:.0%} of {bus.max_load:.0%}"
+        f"  {devices} device{'s' if devices > 1 else ''}, {points} point{'s' if points > 1 else ''},"
+        f" {forecast.requests_per_s:.1f} requests/s: {forecast.load:.0%} of the line's time"
+        f" (limit {bus.max_load:.0%})"
     )
     if answers.pace > 1:
         yield f"  every period is {answers.pace} times its default: the line is too slow for more"
@@ -55,65 +56,79 @@ def plan(forecast: Forecast, answers: Answers) -> Iterator[str]:
         yield f"  ! still too much: {advice(forecast)}"
 
 
-def link_data(link: SerialLink | TcpLink) -> dict[str, Any]:
-    if isinstance(link, SerialLink):
-        format_ = f"{link.data_bits}{link.parity.value}{link.stop_bits}"
-        return {"port": link.path, "baud": link.baud, "format": format_}
-    return {"tcp": show_host_and_port(link.host, link.port)}
-
-
-def begin(options: argparse.Namespace, given: Given, person: Person, socket: Path, clock: Clock) -> State:
+def begin(given: Given, person: Person, socket: Path, clock: Clock, *, start: bool) -> State:
     """Start the service and show what comes, unless it is not ours to start."""
     by_hand = f"edge-agent run --config {given.config}"
-    if options.no_service:
-        return _left(person, f"not started (--no-service); by hand: {by_hand}")
+    if not start:
+        return _left(person, f"Not started, as --no-service says. By hand: {by_hand}")
     if not service.is_managed():
-        return _left(person, f"this machine is not run by systemd; start it with: {by_hand}")
+        return _left(person, f"This machine is not run by systemd. Start it with: {by_hand}")
     if given.config != CONFIG:
-        return _left(person, f"the service reads {CONFIG} only; start this one with: {by_hand}")
-    person.say("  Starting ...")
+        return _left(person, f"The service reads {CONFIG} only. Start this one with: {by_hand}")
+    told(person, "Starting it, now and at every boot ...")
     try:
         service.enable_now()
     except ServiceError as error:
-        person.say(f"  it does not start: {error}")
-        return State(word="failed", message=str(error).partition("\n")[0])
+        return _failed(person, error)
     return _watched(person, socket, clock)
 
 
 def _left(person: Person, why: str) -> State:
-    person.say(f"  {why}")
+    told(person, why)
     return State(word="left", message=why)
 
 
+def _failed(person: Person, error: ServiceError) -> State:
+    """What the service itself said is more use than that systemd saw it fail."""
+    told(person, "It does not start:")
+    said = service.journal()
+    for line in said or str(error).splitlines():
+        told(person, harmless(line, 400), "    ")
+    told(person, "The configuration stays. When that is mended: systemctl restart edge-agent")
+    return State(word="failed", message="; ".join(said[-3:]) or str(error).partition("\n")[0])
+
+
 def _watched(person: Person, socket: Path, clock: Clock) -> State:
-    """Until every device has been answered for, or the time is over."""
+    """Until every device has answered, or the time is over."""
+    told(person, "It runs. Waiting for the devices, half a minute at most ...")
     until = clock.mono_ns() + PATIENCE_NS
-    snapshot: dict[str, Any] | None = None
-    why = ""
+    snapshot: Mapping[str, Any] | None = None
+    why, up = "", set[str]()
     while clock.mono_ns() < until:
         try:
             snapshot = status.fetch(socket)
         except NoAgent as error:
             why = str(error).partition("\n")[0]
-        if snapshot is not None and _all_answer(snapshot):
-            break
+        else:
+            up |= _greet(person, snapshot, up)
+            if all(state == "up" for state in states(snapshot).values()):
+                break
         clock.sleep_until(MonoNs(clock.mono_ns() + _EVERY_NS))
     if snapshot is None:
-        person.say(f"  it was started, and does not say how it is: {why}")
+        told(person, f"It does not say how it is: {why}")
         return State(word="running", message=why)
-    for line in [*_view.overview(snapshot, 79), "", *_view.values(snapshot)]:
-        person.say(line)
-    person.say(
-        "\nnext: edge-agent watch    live values\n      edge-agent doctor   whether all is as it should be"
-    )
-    return State(word="running", devices=dict(_states(snapshot)))
+    _show(person, snapshot)
+    return State(word="running", devices=states(snapshot))
 
 
-def _all_answer(snapshot: dict[str, Any]) -> bool:
-    return all(state == "up" for _, state in _states(snapshot))
+def _greet(person: Person, snapshot: Mapping[str, Any], known: set[str]) -> set[str]:
+    """Say who answers since the last look."""
+    new = {name for name, state in states(snapshot).items() if state == "up"} - known
+    for name in sorted(new):
+        told(person, f"{name} answers")
+    return new
 
 
-def _states(snapshot: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for bus in snapshot["buses"]:
-        for device in bus["devices"]:
-            yield device["name"], device["state"]
+def _show(person: Person, snapshot: Mapping[str, Any]) -> None:
+    person.say()
+    for line in [*_view.overview(snapshot, WIDTH), "", *_view.values(snapshot)]:
+        person.say(line[:WIDTH])
+    person.say()
+    if any(state != "up" for state in states(snapshot).values()):
+        told(person, "Not every device answers: the lines with ! say why.", "")
+    person.say("next: edge-agent doctor    is everything as it should be?")
+    person.say("      edge-agent watch     live values")
+
+
+def states(snapshot: Mapping[str, Any]) -> dict[str, str]:
+    return {device["name"]: device["state"] for bus in snapshot["buses"] for device in bus["devices"]}

@@ -33,7 +33,6 @@ def search(task: Task, scan: Scan, stop: threading.Event, out: TextIO) -> PortEr
     clock = SystemClock()
     progress = Progress(out, clock)
     scanner = Scanner(task.where, clock, stop.is_set, area=task.area, address=task.address, rs485=task.rs485)
-    progress.say(intention(task, scan))
     try:
         _turns(scan, scanner, progress)
     except PortError as error:

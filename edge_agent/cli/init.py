@@ -8,20 +8,32 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from edge_agent import __version__
-from edge_agent.cli import _init_broker, _init_devices, _init_line, _init_service, _init_task, _json, _view
+from edge_agent.cli import (
+    _init_broker,
+    _init_devices,
+    _init_line,
+    _init_result,
+    _init_service,
+    _init_task,
+    _json,
+    _view,
+)
 from edge_agent.cli._init_task import Given
 from edge_agent.clock import Clock, SystemClock
 from edge_agent.commissioning import files, terminal
 from edge_agent.commissioning.answers import Answers
 from edge_agent.commissioning.proof import paced, proven
+from edge_agent.commissioning.reach import Reached
 from edge_agent.commissioning.rendering import rendered
 from edge_agent.commissioning.terminal import Ended, Nobody, Person, Somebody
 from edge_agent.daemon import sockets
 from edge_agent.errors import EdgeAgentError
-from edge_agent.profiles import Library, default_library
+from edge_agent.profiles import default_library
+
+_INTERRUPTED = 130
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -46,11 +58,13 @@ def run(options: argparse.Namespace) -> int:
     out = sys.stderr if options.json else sys.stdout
     person = _person(options, out)
     files.refuse_if_unwritable(given.config, force=options.force)
+    course = Course(options, given, person, out)
     try:
-        return _run(options, given, person, out)
+        return course.run()
     except (Ended, KeyboardInterrupt):
-        person.say("\nended; no configuration was written or changed")
-        return 130
+        written = f"{given.config} is written; systemctl status edge-agent says whether it runs"
+        person.say(f"\nended: {written if course.written else 'no configuration was written or changed'}")
+        return _INTERRUPTED
 
 
 def _person(options: argparse.Namespace, out: TextIO) -> Person:
@@ -66,60 +80,84 @@ def _person(options: argparse.Namespace, out: TextIO) -> Person:
     return Somebody(sys.stdin, out)
 
 
-def _run(options: argparse.Namespace, given: Given, person: Person, out: TextIO) -> int:
-    clock, library = SystemClock(), default_library()
-    socket = options.socket or sockets.default_path()
-    _introduce(given, person)
-    _title(person, 1, "The line")
-    line = _init_line.of(given, library, person, socket, out)
-    _title(person, 2, "The devices")
-    devices, unknown = _init_devices.of(given, line, library, person, clock)
-    _title(person, 3, "Names and broker")
-    names = _init_broker.names(given, person)
-    uplink, password = _init_broker.uplink(given, person)
-    reached = _init_broker.try_it(uplink, names, password, person, clock)
-    answers = Answers(
-        site=names.site,
-        agent=names.agent,
-        link=line.link,
-        devices=tuple(devices),
-        unknown=tuple(unknown),
-        uplink=uplink,
-    )
-    _title(person, 4, "The plan")
-    answers, text = _planned(answers, given, library, person, clock)
-    if not person.agree(f"Write {given.config}?", default=True):
-        raise EdgeAgentError("nothing was written")
-    kept = files.write(given.config, text, date=_stamp(clock), password=password)
-    person.say(f"Written: {given.config}" + (f"; the old one is {kept}" if kept else ""))
-    _title(person, 5, "The service")
-    state = _init_service.begin(options, given, person, socket, clock)
-    if options.json:
-        print(_json.dumps(_told(given, answers, kept, reached, state), indent=2), flush=True)
-    return 0 if state.is_well else 1
+class Course:
+    """One run from the first question to the first values."""
+
+    def __init__(self, options: argparse.Namespace, given: Given, person: Person, out: TextIO) -> None:
+        self._options = options
+        self._given = given
+        self._person = person
+        self._clock = SystemClock()
+        self._search = _init_line.Search(
+            library=default_library(), socket=options.socket or sockets.default_path(), out=out
+        )
+        self.written = False
+
+    def run(self) -> int:
+        answers, password, reached = self._answers()
+        self._title(4, "The plan")
+        answers, text = self._planned(answers)
+        kept = self._write(text, password)
+        self._title(5, "The service")
+        state = _init_service.begin(
+            self._given, self._person, self._search.socket, self._clock, start=not self._options.no_service
+        )
+        if self._options.json:
+            told = _init_result.data(self._given, answers, kept, reached, state)
+            print(_json.dumps(told, indent=2), flush=True)
+        return 0 if state.is_well else 1
+
+    def _answers(self) -> tuple[Answers, str, Reached]:
+        """Everything that goes into the file, the password that does not, and what the broker said."""
+        given, person, library = self._given, self._person, self._search.library
+        _introduce(given, person, starts=not self._options.no_service)
+        self._title(1, "The line")
+        line = _init_line.of(given, person, self._search)
+        self._title(2, "The devices")
+        devices, unknown = _init_devices.of(given, line, library, person, self._clock)
+        self._title(3, "Names and broker")
+        names = _init_broker.names(given, person)
+        uplink, password = _init_broker.uplink(given, person)
+        reached = _init_broker.try_it(uplink, names, password, person, self._clock)
+        answers = Answers(
+            site=names.site,
+            agent=names.agent,
+            link=line.link,
+            devices=tuple(devices),
+            unknown=tuple(unknown),
+            uplink=uplink,
+        )
+        return answers, password, reached
+
+    def _planned(self, answers: Answers) -> tuple[Answers, str]:
+        """The text of the file, proven, and what it will ask of the line."""
+        answers, found = paced(answers, self._search.library)
+        text = rendered(answers, version=__version__, date=_date(self._clock))
+        proven(text, str(self._given.config), self._search.library)
+        for forecast in found:
+            for line in _init_service.plan(forecast, answers):
+                self._person.say(line)
+        return answers, text
+
+    def _write(self, text: str, password: str) -> Path | None:
+        config, person = self._given.config, self._person
+        if not person.agree(f"Write {config}?", default=True):
+            raise EdgeAgentError("no configuration was written or changed")
+        kept = files.write(config, text, date=_stamp(self._clock), password=password)
+        self.written = True
+        person.say(f"  written: {config}")
+        if kept is not None:
+            person.say(f"  the one before is kept: {kept}")
+        return kept
+
+    def _title(self, number: int, name: str) -> None:
+        self._person.say(f"\n{number}/5  {name}")
 
 
-def _introduce(given: Given, person: Person) -> None:
+def _introduce(given: Given, person: Person, *, starts: bool) -> None:
     if person.is_there:
-        person.say(f"This writes {given.config} and starts the service.")
+        person.say(f"This writes {given.config}" + (" and starts the service." if starts else "."))
         person.say("Enter takes what stands in brackets. Ctrl-C ends it, and nothing is changed.")
-
-
-def _title(person: Person, number: int, name: str) -> None:
-    person.say(f"\n{number}/5  {name}")
-
-
-def _planned(
-    answers: Answers, given: Given, library: Library, person: Person, clock: Clock
-) -> tuple[Answers, str]:
-    """The text of the file, proven, and what it will ask of the line."""
-    answers, found = paced(answers, library)
-    text = rendered(answers, version=__version__, date=_date(clock))
-    proven(text, str(given.config), library)
-    for forecast in found:
-        for line in _init_service.plan(forecast, answers):
-            person.say(line)
-    return answers, text
 
 
 def _date(clock: Clock) -> str:
@@ -128,29 +166,3 @@ def _date(clock: Clock) -> str:
 
 def _stamp(clock: Clock) -> str:
     return _view.clock(clock.wall_ns() / 1e9).replace(" ", "T").replace(":", "-")
-
-
-def _told(
-    given: Given, answers: Answers, kept: Path | None, reached: Any, state: _init_service.State
-) -> dict[str, Any]:
-    failure = reached.failure
-    return {
-        "config": str(given.config),
-        "kept": None if kept is None else str(kept),
-        "site": answers.site,
-        "agent": answers.agent or None,
-        "line": _init_service.link_data(answers.link),
-        "devices": [
-            {"name": one.name, "unit_id": one.unit_id, "profile": one.profile, "why": one.note}
-            for one in answers.devices
-        ],
-        "left_out": [{"unit_id": one.unit_id, "heard": one.heard} for one in answers.unknown],
-        "pace": answers.pace,
-        "broker": {
-            "url": answers.uplink.url,
-            "reached": failure is None,
-            "message": failure.message if failure else "",
-            "hint": failure.hint if failure else "",
-        },
-        "service": {"state": state.word, "message": state.message, "devices": state.devices},
-    }

@@ -44,6 +44,7 @@ def run(options: argparse.Namespace) -> int:
     _search.refuse_used(task, options.socket or sockets.default_path())
     _warn(library, options.yes)
     scan = task.scan()
+    print(_search.intention(task, scan), file=sys.stderr, flush=True)
     with _search.stopped_by_ctrl_c() as stop:
         failure = _search.search(task, scan, stop, sys.stderr)
     if failure is not None and not scan.found:

@@ -19,6 +19,8 @@ from edge_agent.errors import EdgeAgentError, InputError, Problem
 
 T = TypeVar("T")
 WIDTH = 79
+MOST_SECRET = 4000
+"""Bytes; the uplink reads no more of a password file."""
 
 
 class Ended(EdgeAgentError):
@@ -101,10 +103,17 @@ class Somebody:
 
     def secret(self, question: str) -> str:
         self._out.flush()
-        try:
-            return getpass.getpass(f"{question}: ", self._out)
-        except EOFError:
-            raise _ended() from None
+        while True:
+            try:
+                typed = getpass.getpass(f"{question}: ", self._out)
+            except EOFError:
+                raise _ended() from None
+            try:
+                if len(typed.encode()) <= MOST_SECRET:
+                    return typed
+                self._refuse(f"is longer than {MOST_SECRET} bytes")
+            except UnicodeEncodeError:
+                self._refuse("that was no UTF-8 text")
 
     def _line(self, shown: str) -> str:
         self._out.write(shown)
@@ -120,8 +129,13 @@ class Somebody:
         return line.strip()
 
     def _refuse(self, why: str) -> None:
-        for line in textwrap.wrap(harmless(why, 400), WIDTH - 2):
-            self.say("  " + line)
+        told(self, harmless(why, 400))
+
+
+def told(person: Person, text: str, indent: str = "  ") -> None:
+    """A text of any length, broken at the width of a terminal."""
+    for line in textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent):
+        person.say(line)
 
 
 def _ended() -> Ended:
