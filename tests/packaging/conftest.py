@@ -1,7 +1,7 @@
 """What the tests of the package share: the package itself, and fresh systems with and without it.
 
-Each file of tests boots gateways of its own (`tests.rigs.gateway`); what is slow to make is made once a run, by
-whichever worker comes first: the package, and per suite a layer with the package installed.
+Each file of tests boots gateways of its own (`tests.rigs.gateway`). What is slow to make is made once a run,
+by whichever worker comes first: the package, and per suite a layer with the package installed.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def once(target: Path, make: Callable[[Path], object]) -> Path:
 
 
 def built(folder: Path, *options: str) -> Path:
-    """The package for this machine's systems, by packaging/build.py; zstd is quicker than what is released."""
+    """A package by packaging/build.py, compressed less and sooner than what is released."""
     command = [sys.executable, "packaging/build.py", "--arch", "amd64", "--compression", "zstd"]
     done = subprocess.run(
         [*command, "--output", str(folder), *options], cwd=ROOT, capture_output=True, text=True
@@ -66,11 +66,16 @@ def deb(shared: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def installed(deb: Path, shared: Path) -> Installed:
-    """`installed("bookworm")`: a running gateway with the package installed as by a person, and nothing else."""
+    """`installed("bookworm")`: a running gateway with the package installed as by a person, no more."""
+
+    def install(gw: Gateway) -> None:
+        gw.install(deb)
 
     def boot(suite: str) -> Gateway:
         root = roots.unpacked(suite)
-        layer = once(shared / f"installed-{suite}", lambda to: gateway.layer(root, to, lambda gw: gw.install(deb)))
+        layer = once(
+            shared / f"installed-{suite}", lambda to: gateway.layer(root, to, lambda gw: gw.install(deb))
+        )
         return gateway.boot(root, layer)
 
     return boot
