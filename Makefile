@@ -8,7 +8,7 @@ SECONDS ?=
 NATIVE  := edge_agent/kernels/_native/.built
 BENCHES := kernels footprint bus plan spool records delivery receiver
 DEPS    := mosquitto libmodbus-dev libsystemd-dev pkg-config python3-dev openssl lld postgresql \
-           mosquitto-clients mmdebstrap systemd-container iproute2 lintian python3-msgpack qemu-user-static
+           mosquitto-clients mmdebstrap debian-archive-keyring systemd-container iproute2 lintian python3-msgpack qemu-user-static
 # What a kernel library is made from: a change here makes the native library stale.
 KERNEL_SOURCES := $(shell find edge_agent/kernels -name '*.py')
 
