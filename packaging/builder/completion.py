@@ -68,11 +68,11 @@ def _values(pattern: str, option: Command) -> str:
 def _words(pattern: str, command: Command) -> str:
     flags = [flag for option in command["options"] for flag in option["flags"]]
     orders = [below["name"] for below in command["commands"]]
-    test = (
-        f'[[ $cur == -* ]] && COMPREPLY=($(compgen -W "{" ".join([*flags, "--help"])}" -- "$cur")) && return'
-    )
-    lines = [f"        {pattern})", f"            {test}"]
+    lines = [f"        {pattern})", f"            [[ $cur == -* ]] && {_reply([*flags, '--help'])} && return"]
     if orders:
-        chosen = f'COMPREPLY=($(compgen -W "{" ".join(orders)}" -- "$cur"))'
-        lines.append(f"            [[ $cword -eq 2 ]] && {chosen} && return")
+        lines.append(f"            [[ $cword -eq 2 ]] && {_reply(orders)} && return")
     return "\n".join([*lines, "            ;;", ""])
+
+
+def _reply(words: Sequence[str]) -> str:
+    return f'COMPREPLY=($(compgen -W "{" ".join(words)}" -- "$cur"))'
