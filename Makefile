@@ -7,7 +7,8 @@ BIN     := $(VENV)/bin
 SECONDS ?=
 NATIVE  := edge_agent/kernels/_native/.built
 BENCHES := kernels footprint bus plan spool records delivery receiver
-DEPS    := mosquitto libmodbus-dev libsystemd-dev pkg-config python3-dev openssl lld postgresql
+DEPS    := mosquitto libmodbus-dev libsystemd-dev pkg-config python3-dev openssl lld postgresql \
+           lintian python3-msgpack python3-serial
 # What a kernel library is made from: a change here makes the native library stale.
 KERNEL_SOURCES := $(shell find edge_agent/kernels -name '*.py')
 

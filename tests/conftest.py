@@ -23,6 +23,9 @@ _NEEDS = {
     "cc": lambda: shutil.which("cc"),
     "lld": lambda: shutil.which("ld.lld"),
     "postgresql": lambda: any(Path("/usr/lib/postgresql").glob("*/bin/postgres")) and _importable("psycopg"),
+    "lintian": lambda: shutil.which("lintian"),
+    "python3-msgpack": lambda: Path("/usr/lib/python3/dist-packages/msgpack").is_dir(),
+    "python3-serial": lambda: Path("/usr/lib/python3/dist-packages/serial").is_dir(),
     "python3-systemd": lambda: _importable("systemd.journal"),
 }
 
