@@ -34,15 +34,7 @@ class Made:
 
 def build(folder: Path, *options: str) -> Path:
     """One package in `folder`."""
-    command = (
-        sys.executable,
-        "packaging/build.py",
-        "--compression",
-        "zstd",
-        "--output",
-        str(folder),
-        *options,
-    )
+    command = (sys.executable, "packaging/build.py", "--output", str(folder), *options)
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return Path(done.stdout.strip())
