@@ -12,9 +12,7 @@ from pathlib import Path
 
 from edge_agent.cli import _view
 
-_REINSTALL = (
-    "a part of the program or a Debian package is missing: sudo apt-get install --reinstall edge-agent"
-)
+_REINSTALL = "something that came with the package is missing: apt-get install --reinstall edge-agent"
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

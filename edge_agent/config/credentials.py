@@ -1,7 +1,7 @@
 """Where a file with a secret is read from: from its path, or as the service manager hands it over.
 
-Files in /etc/edge-agent/keys are root's alone. The unit's `LoadCredential=keys:/etc/edge-agent/keys` gives the
-service a copy of each, as it was when the service started, named `keys_NAME` in $CREDENTIALS_DIRECTORY
+Files in /etc/edge-agent/keys are root's alone. The unit's `LoadCredential=keys:/etc/edge-agent/keys` gives
+the service a copy of each, as it was when the service started, named `keys_NAME` in $CREDENTIALS_DIRECTORY
 (systemd.exec(5)). A configuration names the file itself; so does every message.
 """
 
