@@ -61,6 +61,15 @@ def _missing(name: str) -> str:
     return "" if _NEEDS[name]() else f"{name} is missing: `make deps` installs it"
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tests measured and nobody asserts, `record_property("figures", text)`, from all workers."""
+    reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
+    for report in reports:
+        for name, text in report.user_properties:
+            if name == "figures":
+                terminalreporter.write_line(f"{report.nodeid}: {text}")
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A server for all tests that do not kill it; each takes a schema of its own."""

@@ -14,8 +14,8 @@ import json
 import os
 import pty
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -62,6 +62,7 @@ class Operation:
         self.receiver = Receiver(gw, folder)
         self.lives: list[Life] = []
         self._since = 0
+        self._pty = ""
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -79,7 +80,8 @@ class Operation:
         self.gw.copy_in(self._config, FILE, owner="root:edge-agent", mode=0o640)
 
     def plug(self) -> None:
-        self.gw.plug(os.path.realpath(self.line.path))
+        self._pty = os.path.realpath(self.line.path)
+        self.gw.plug(self._pty)
 
     def start_receiving(self) -> None:
         self.broker.start()
@@ -105,12 +107,9 @@ class Operation:
         self._since = now
 
     def replug(self) -> None:
-        """The adapter comes back as another device file."""
-        # The number of the one that went would be given again.
-        spare = pty.openpty()
-        self.line.replug()
-        for fd in spare:
-            os.close(fd)
+        """The adapter comes back as another device file than the one it was."""
+        with _taken(self._pty):
+            self.line.replug()
         self.plug()
 
     def finish(self) -> Verdict:
@@ -145,10 +144,28 @@ class Operation:
         return [bus["state"] for bus in self.status().get("buses", [])] == [state]
 
     def has_said(self, message: str) -> bool:
-        return message in self.gw.journal(UNIT)
+        """Whether the journal has it, of the service or of systemd on it, since the last boot."""
+        return message in self.gw.journal(UNIT, "-b")
 
     def ledger(self) -> Ledger:
         return ledger.of_objects(self.receiver.objects, AGENT)
 
     def _samples(self) -> list[Object]:
         return self.receiver.of_kind("sample") if self.receiver.out.exists() else []
+
+
+@contextmanager
+def _taken(name: str) -> Iterator[None]:
+    """Nobody gets the pseudo-terminal of this name now: the kernel gives the lowest number that is free."""
+    pairs = [pty.openpty()]
+    try:
+        while _number(os.ttyname(pairs[-1][1])) < _number(name):
+            pairs.append(pty.openpty())
+        yield
+    finally:
+        for fd in (fd for pair in pairs for fd in pair):
+            os.close(fd)
+
+
+def _number(name: str) -> int:
+    return int(Path(name).name)
