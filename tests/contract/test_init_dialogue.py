@@ -19,7 +19,11 @@ from tests.contract.broker import Broker
 from tests.contract.dialogue import Dialogue
 
 GOLDEN = Path(__file__).with_name("init_dialogue.txt")
-QUESTIONS = ("Port", "Search the line", "Profile of unit 1", "Name of unit 1", "Site", "Agent id", "Broker")
+LEAVING = {
+    "Ctrl-C": ("Search the line", "Agent id", "Write"),
+    "Ctrl-D": ("Port", "Name of unit 1", "Broker"),
+    "kill -9": ("Profile of unit 1", "Site", "Write"),
+}
 PASSWORD = "Geheim ü 1"
 
 
@@ -107,17 +111,25 @@ def test_every_line_of_the_dialogue_fits_eighty_columns():
     assert len(longest) < 80, longest
 
 
-def answers(config: Path, line: SimulatedLine) -> dict[str, str]:
-    return dict(zip(QUESTIONS, (str(line.path), "1-2", "", "", "a", "", "mqtt://127.0.0.1:1"), strict=True))
-
-
-@pytest.mark.parametrize("last", QUESTIONS)
-@pytest.mark.parametrize("how", ["Ctrl-C", "Ctrl-D", "kill -9"])
+@pytest.mark.parametrize(
+    ("how", "last"), [(how, question) for how, questions in LEAVING.items() for question in questions]
+)
 def test_whoever_leaves_at_a_question_leaves_nothing_behind(line, config, last, how):
     config.parent.mkdir()
     config.write_text("the old one")
     with begin(config, "--baud", "19200", "--format", "8N1", "--units", "1", "--force") as person:
-        for question, text in answers(config, line).items():
+        answers = {
+            "Port": str(line.path),
+            "Search the line": "",
+            "Profile of unit 1": "",
+            "Name of unit 1": "",
+            "Site": "a",
+            "Agent id": "",
+            "Broker": "mqtt://127.0.0.1:1",
+            "User name": "",
+            "Go on all the same?": "",
+        }
+        for question, text in answers.items():
             if question == last:
                 break
             person.answer(question, text)
