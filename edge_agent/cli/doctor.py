@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
+import shlex
 from pathlib import Path
 
 from edge_agent.cli import _json, _view
@@ -53,7 +53,15 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(_json.dumps(show.data(findings), indent=2))
     else:
-        print("\n".join(show.lines(findings, min(_WIDTH, _view.width()))))
-        if os.geteuid() != 0:
-            print("run as root it sees more: sudo edge-agent doctor")
+        print("\n".join(show.lines(findings, min(_WIDTH, _view.width()), _as_root(options))))
     return 1 if has_fault(findings) else 0
+
+
+def _as_root(options: argparse.Namespace) -> str:
+    """The same once more."""
+    given = [
+        *(("--config", str(options.config)) if options.config else ()),
+        *(("--socket", str(options.socket)) if options.socket else ()),
+        *(("--offline",) if options.offline else ()),
+    ]
+    return f"$ {shlex.join(['sudo', 'edge-agent', 'doctor', *given])}"

@@ -37,7 +37,6 @@ Configured = tuple[configuration.Loaded, Site | None, Look]
 
 BOUND_S = 15.0
 """Of one check; what a check does has shorter bounds of its own, where it can have any."""
-NOT_CONFIGURED = "no configuration"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +148,7 @@ def _case(options: Options, failed: list[Finding]) -> Case:
         options=options,
         kernels=kernels,
         unit=the_unit,
-        user=users.of_the_agent(the_unit),
+        user=users.of_the_agent(the_unit, options.socket),
         answer=safely(
             Subject(running.CHECK, "status"), lambda: agent.ask(options.socket), running.Answer(socket=socket)
         ),
@@ -247,7 +246,7 @@ def _broker_checks(case: Case, clock: Clock) -> Iterator[Check]:
 
     if case.site is None:
         about = Subject(broker.CHECK, "broker")
-        yield Check(about, lambda: [about.skipped(NOT_CONFIGURED)])
+        yield Check(about, lambda: [about.skipped("no configuration that says where it is")])
     else:
         about = Subject(broker.CHECK, case.site.uplink.url)
         yield Check(about, partial(_broker, case, case.site, clock), BROKER_S)

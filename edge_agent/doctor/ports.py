@@ -126,6 +126,8 @@ def _permission(port: Port, user: User) -> Finding:
     if node.mode & 0o060 == 0o060 and node.gid and node.group not in ("", "root", "tty"):
         again = "$ sudo systemctl restart edge-agent" if user.is_service else "then log in again"
         return about.fault(seen, f"$ sudo usermod -aG {node.group} {user.name}", again)
+    if port.kind is Kind.PTY:
+        return about.fault(seen, "a pseudo-terminal: the program that made it says who may use it")
     if port.consoles or port.getty or node.group == "tty":
         return about.fault(seen, "it belongs to the system's console; free it from that first, see below")
     return about.fault(

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from edge_agent.config.values import printable
-from edge_agent.doctor.findings import COMMAND, Finding, State
+from edge_agent.doctor.findings import AS_ROOT, COMMAND, Finding, State
 
 _MARKS = {
     State.OK: "ok", State.NOTE: "note", State.WARNING: "WARN", State.FAULT: "FAULT", State.SKIPPED: "skip",
@@ -34,8 +34,9 @@ def data(findings: Sequence[Finding]) -> list[dict[str, Any]]:
     ]
 
 
-def lines(findings: Sequence[Finding], width: int = 80) -> Iterator[str]:
-    """By group, in the order they came in; what is to be done beneath each."""
+def lines(findings: Sequence[Finding], width: int = 80, as_root: str = AS_ROOT) -> Iterator[str]:
+    """By group, in the order they came in; what is to be done beneath each. `as_root`: this command again,
+    for who may see more."""
     group = ""
     for one in findings:
         if one.check != group:
@@ -43,13 +44,18 @@ def lines(findings: Sequence[Finding], width: int = 80) -> Iterator[str]:
             yield group
         yield from _finding(one, width)
     yield _count(findings)
+    if any(one.remedy == AS_ROOT for one in findings):
+        yield "root may see more:"
+        yield from _command(as_root, width)
 
 
 def _finding(one: Finding, width: int) -> Iterator[str]:
     lead = f"  {_MARKS[one.state]}".ljust(len(_TEXT))
     text = printable(f"{one.subject}: {one.seen}")
     yield from _wrapped(text, width, lead, _TEXT)
-    for line in one.remedy.splitlines():
+    # Said once, at the end.
+    remedy = "" if one.remedy == AS_ROOT else one.remedy
+    for line in remedy.splitlines():
         line = printable(line)
         if line.startswith(COMMAND):
             yield from _command(line, width)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edge_agent.doctor.findings import Finding, Subject
 
@@ -21,6 +21,8 @@ class Versions:
     python: tuple[int, int, int]
     libraries: Mapping[str, str]
     """Name to version; empty where it is not known."""
+    missing: Mapping[str, str] = field(default_factory=dict)
+    """Name to why it cannot be loaded."""
     kernel_error: str = ""
     """Why the native kernels are not used."""
     architecture: str = ""
@@ -45,6 +47,9 @@ def _python(versions: Versions) -> Finding:
     if versions.python < LEAST_PYTHON:
         least = ".".join(map(str, LEAST_PYTHON))
         return about.fault(f"{number}; {least} or later is needed", "use Debian 12 or later")
+    if versions.missing:
+        why = "; ".join(f"{name}: {error}" for name, error in versions.missing.items())
+        return about.fault(f"{number}; {why}", "$ sudo apt install --reinstall edge-agent")
     libraries = ", ".join(f"{name} {version or '?'}" for name, version in versions.libraries.items())
     return about.ok(f"{number}; {libraries}")
 

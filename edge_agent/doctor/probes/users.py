@@ -1,4 +1,5 @@
-"""Whom the agent runs as: the unit's user, else the package's, else whoever asks."""
+"""Whom the agent runs as: the unit's user, else the package's, else whose the socket of a running agent is,
+else whoever asks."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import contextlib
 import grp
 import os
 import pwd
+from pathlib import Path
 
 from edge_agent.doctor.access import User
 from edge_agent.doctor.unit import Unit
@@ -13,21 +15,24 @@ from edge_agent.doctor.unit import Unit
 USUAL = "edge-agent"
 
 
-def of_the_agent(unit: Unit) -> User:
+def of_the_agent(unit: Unit, socket: Path) -> User:
     if unit.is_known and not unit.user:
         return _user(pwd.getpwuid(0), (), is_service=True)
     for name in (unit.user, USUAL):
         with contextlib.suppress(KeyError):
             return _user(pwd.getpwnam(name), unit.groups, is_service=True)
-    return _caller()
+    try:
+        return _anybody(socket.stat().st_uid)
+    except OSError:
+        return _anybody(os.geteuid())
 
 
-def _caller() -> User:
-    uid = os.geteuid()
+def _anybody(uid: int) -> User:
     try:
         entry = pwd.getpwuid(uid)
     except KeyError:
-        return User(name=str(uid), uid=uid, gids=frozenset(os.getgroups()), is_service=False)
+        gids = frozenset(os.getgroups()) if uid == os.geteuid() else frozenset[int]()
+        return User(name=str(uid), uid=uid, gids=gids, is_service=False)
     return _user(entry, (), is_service=False)
 
 

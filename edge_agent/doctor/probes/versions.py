@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
-from importlib import metadata
 from pathlib import Path
 
 import edge_agent
 from edge_agent import service
 from edge_agent.doctor.versions import Versions
-from edge_agent.errors import KernelError, ServiceError
+from edge_agent.errors import EdgeAgentError, KernelError, ServiceError
 from edge_agent.kernels import artifact, selftest
 
-# Name as people know it -> distribution, module.
+# Name as people know it -> the door that loads it, the module, its own word for its version.
 _LIBRARIES = {
-    "pyserial": ("pyserial", "serial"),
-    "msgpack": ("msgpack", "msgpack"),
-    "paho": ("paho-mqtt", "paho.mqtt"),
+    "pyserial": ("edge_agent.bus.ports.port", "serial", "__version__"),
+    "msgpack": ("edge_agent.records.pack", "msgpack", "version"),
+    "paho-mqtt": ("edge_agent.uplink.connection.mqtt", "paho.mqtt", "__version__"),
 }
 
 
@@ -34,11 +34,13 @@ def kernel_error() -> str:
 def look(kernels: str, root: Path = Path("/")) -> Versions:
     """`kernels`: what `kernel_error` said."""
     release = _release(root)
+    libraries, missing = _libraries()
     return Versions(
         program=edge_agent.__version__,
         place=str(Path(edge_agent.__file__).parent),
         python=sys.version_info[:3],
-        libraries={name: _version(*where) for name, where in _LIBRARIES.items()} | {"msgpack": _msgpack()},
+        libraries=libraries,
+        missing=missing,
         kernel_error=kernels,
         architecture="" if kernels else artifact.host_architecture(),
         system=release.get("PRETTY_NAME", ""),
@@ -49,17 +51,24 @@ def look(kernels: str, root: Path = Path("/")) -> Versions:
     )
 
 
-def _version(distribution: str, module: str) -> str:
-    """Of what is installed; of what comes within the package only the module itself tells."""
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return str(getattr(sys.modules.get(module), "__version__", ""))
+def _version(door: str, module: str, attribute: str) -> str:
+    """What the loaded module says: what the package manager says may be of another copy."""
+    importlib.import_module(door)
+    version = getattr(sys.modules.get(module), attribute, "")
+    return ".".join(map(str, version)) if isinstance(version, tuple) else str(version)
 
 
-def _msgpack() -> str:
-    version = _version("msgpack", "msgpack")
-    return version if "msgpack._cmsgpack" in sys.modules else f"{version} in plain Python"
+def _libraries() -> tuple[dict[str, str], dict[str, str]]:
+    """Versions, and why some cannot be loaded."""
+    found, missing = {}, {}
+    for name, where in _LIBRARIES.items():
+        try:
+            found[name] = _version(*where)
+        except (ImportError, EdgeAgentError) as error:
+            missing[name] = str(error).partition("\n")[0]
+    if "msgpack" in found and "msgpack._cmsgpack" not in sys.modules:
+        found["msgpack"] += " in plain Python"
+    return found, missing
 
 
 def _release(root: Path) -> dict[str, str]:
