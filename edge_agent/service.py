@@ -45,6 +45,11 @@ def version() -> str:
     return _systemctl("show", "--property=Version", "--value", timeout_s=ASK_TIMEOUT_S).strip()
 
 
+def text(unit: str = UNIT) -> str:
+    """The unit's files as systemd read them, drop-ins last: for what `show` does not print."""
+    return _systemctl("cat", unit, timeout_s=ASK_TIMEOUT_S)
+
+
 def enable_now(unit: str = UNIT) -> None:
     """Start the unit at every boot, and now; returns when it has said that it is ready."""
     _systemctl("enable", unit)

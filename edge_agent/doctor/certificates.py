@@ -69,7 +69,7 @@ def judge_file(file: File, user: User, unit: Unit, now_s: float) -> Iterator[Fin
     elif file.unread:
         yield about.skipped(file.unread)
     elif file.certificates:
-        yield expiry(about, file.certificates, now_s)
+        yield expiry(Subject(CHECK, f"validity of {file.owner} {file.key}"), file.certificates, now_s)
 
 
 def judge_pair(pair: Pair) -> Finding:

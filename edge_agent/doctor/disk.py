@@ -80,9 +80,10 @@ def judge(disk: Disk, state: SpoolState, limits: Limits, user: User) -> Iterator
 
 
 def _kind(disk: Disk) -> Finding:
-    about = Subject(CHECK, disk.place)
+    about = Subject(CHECK, "file system")
     card = ", an SD card" if disk.is_sd_card else ""
-    seen = f"{disk.kind}{' on ' + disk.source if disk.source.startswith('/dev/') else ''}{card}"
+    source = f" on {disk.source}" if disk.source.startswith("/dev/") else ""
+    seen = f"{disk.kind}{source}{card}, at {disk.place}"
     if disk.is_read_only:
         return about.fault(f"{seen} is read-only: records are kept in memory only", *_writable(disk))
     keep = "write another place as [spool] path"

@@ -69,8 +69,9 @@ class Case:
         return (*told, *((self.unit.pid,) if self.unit.pid else ()))
 
     @property
-    def is_configured(self) -> bool:
-        return not self.look.is_missing
+    def is_configured(self) -> bool | None:
+        """None: the doctor may not look."""
+        return None if self.look.hidden_by else not self.look.is_missing
 
 
 @dataclass(frozen=True, slots=True)

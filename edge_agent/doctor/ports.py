@@ -77,7 +77,7 @@ def judge(port: Port, user: User, unit: Unit) -> Iterator[Finding]:
         yield about.fault("is no serial port", "write the port's own name, such as /dev/ttyUSB0")
         return
     yield about.ok(_seen(port))
-    yield from _name(about, port)
+    yield from _name(port)
     yield _permission(port, user)
     yield from _device_allow(port, unit)
     yield _holder(port)
@@ -109,11 +109,12 @@ def _seen(port: Port) -> str:
     return f"{behind}{kind}"
 
 
-def _name(about: Subject, port: Port) -> Iterator[Finding]:
+def _name(port: Port) -> Iterator[Finding]:
     if port.by_id:
+        about = _about(port, "name")
         use = f'serial = "{port.by_id}"'
         yield about.note(
-            "the number of this name may change with a re-plug", f"write: {use}" if port.bus else use
+            f"the number of {port.path} may change with a re-plug", f"write: {use}" if port.bus else use
         )
 
 

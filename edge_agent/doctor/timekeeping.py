@@ -20,7 +20,7 @@ class Clocks:
     is_synchronised: bool
     rtc_s: float | None = None
     """What the hardware clock says; None where there is none."""
-    has_systemd: bool = True
+    in_container: bool = False
     daemons: tuple[str, ...] = ()
     """Units that keep the time and run."""
 
@@ -46,7 +46,7 @@ def _synchronised(clocks: Clocks) -> Finding:
     if clocks.is_synchronised:
         return about.ok(f"yes{', by ' + ', '.join(clocks.daemons) if clocks.daemons else ''}")
     seen = "no: records say that their times are not certain"
-    if not clocks.has_systemd:
+    if clocks.in_container:
         return about.warning(seen, "the clock of a container is its host's: synchronise that")
     if not clocks.daemons:
         return about.warning(

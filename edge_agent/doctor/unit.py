@@ -76,7 +76,8 @@ _EXEC_STATUS = {
 _JOURNAL = "$ sudo journalctl -u edge-agent -n 50 --no-pager"
 
 
-def judge(unit: Unit, *, is_configured: bool) -> Iterator[Finding]:
+def judge(unit: Unit, *, is_configured: bool | None) -> Iterator[Finding]:
+    """`is_configured`: None where that may not be looked at."""
     about = Subject(CHECK, unit.name)
     if unit.no_systemd:
         yield about.skipped(
@@ -101,16 +102,18 @@ def judge(unit: Unit, *, is_configured: bool) -> Iterator[Finding]:
     yield from _overridden(unit)
 
 
-def _enabled(unit: Unit, *, is_configured: bool) -> Finding:
+def _enabled(unit: Unit, *, is_configured: bool | None) -> Finding:
     about = Subject(CHECK, "start at boot")
     if unit.file_state in ("enabled", "enabled-runtime", "static", "linked", "alias", "generated"):
         return about.ok(unit.file_state)
+    if is_configured is None:
+        return about.note(unit.file_state or "disabled")
     if not is_configured:
         return about.ok("not yet: edge-agent init enables it")
     return about.warning(f"it is {unit.file_state or 'disabled'}", f"$ sudo systemctl enable {unit.name}")
 
 
-def _running(unit: Unit, *, is_configured: bool) -> Finding:
+def _running(unit: Unit, *, is_configured: bool | None) -> Finding:
     about = Subject(CHECK, unit.name)
     if unit.is_active:
         watchdog = ", watched by systemd" if unit.watchdog else ""
@@ -118,6 +121,8 @@ def _running(unit: Unit, *, is_configured: bool) -> Finding:
     if unit.active_state == "failed" or unit.sub_state == "auto-restart":
         again = f"$ sudo systemctl restart {unit.name}"
         return about.fault(f"{_state(unit)}: {_why(unit)}", _JOURNAL, again)
+    if is_configured is None:
+        return about.note(_state(unit))
     if not is_configured:
         return about.ok("does not run: there is no configuration yet")
     return about.warning(_state(unit), f"$ sudo systemctl start {unit.name}")

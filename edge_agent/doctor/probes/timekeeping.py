@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge_agent import service
 from edge_agent.clock import Clock
 from edge_agent.doctor.probes import units
 from edge_agent.doctor.timekeeping import Clocks
@@ -14,6 +13,8 @@ _DAEMONS = (
     "systemd-timesyncd.service", "chrony.service", "chronyd.service", "ntpsec.service", "ntp.service",
     "ptp4l.service",
 )  # fmt: skip
+_CONTAINER = (Path("/run/systemd/container"), Path("/.dockerenv"), Path("/run/.containerenv"))
+"""Made by systemd, Docker and Podman."""
 RTC = Path("/sys/class/rtc/rtc0")
 
 
@@ -22,7 +23,7 @@ def look(clock: Clock, rtc: Path = RTC) -> Clocks:
         wall_s=clock.wall_ns() / NS,
         is_synchronised=clock.synchronised(),
         rtc_s=_since_epoch(rtc),
-        has_systemd=service.is_managed(),
+        in_container=any(one.exists() for one in _CONTAINER),
         daemons=tuple(unit.removesuffix(".service") for unit in units.running(*_DAEMONS)),
     )
 

@@ -11,7 +11,7 @@ from edge_agent.errors import ServiceError
 _PROPERTIES = (
     "LoadState", "UnitFileState", "ActiveState", "SubState", "Result", "ExecMainCode", "ExecMainStatus",
     "NRestarts", "MainPID", "FragmentPath", "DropInPaths", "NeedDaemonReload", "User", "SupplementaryGroups",
-    "DevicePolicy", "DeviceAllow", "LoadCredential", "StateDirectory", "ProtectHome", "PrivateTmp",
+    "DevicePolicy", "DeviceAllow", "StateDirectory", "ProtectHome", "PrivateTmp",
     "WatchdogUSec",
 )  # fmt: skip
 _KILLED = ("2", "3", "killed", "dumped")
@@ -22,13 +22,14 @@ def of_the_agent() -> Unit:
     if not service.is_managed():
         return Unit(no_systemd=True)
     try:
-        return parse(service.shown(*_PROPERTIES))
+        shown = service.shown(*_PROPERTIES)
+        return parse(shown, "" if shown.get("LoadState") == ("not-found",) else service.text())
     except ServiceError as error:
         return Unit(error=str(error).partition("\n")[0])
 
 
-def parse(shown: Mapping[str, Sequence[str]]) -> Unit:
-    """What `systemctl show` said, by property."""
+def parse(shown: Mapping[str, Sequence[str]], text: str) -> Unit:
+    """What `systemctl show` said, by property, and the text of the unit."""
 
     def one(name: str) -> str:
         return next(iter(shown.get(name, ())), "")
@@ -53,7 +54,7 @@ def parse(shown: Mapping[str, Sequence[str]]) -> Unit:
         groups=words("SupplementaryGroups"),
         device_policy=one("DevicePolicy"),
         device_allow=tuple(rule for rule in shown.get("DeviceAllow", ()) if rule),
-        credentials=tuple(path for rule in shown.get("LoadCredential", ()) if (path := _path(rule))),
+        credentials=_credentials(text),
         state_directories=words("StateDirectory"),
         hides_home=one("ProtectHome") in ("yes", "tmpfs"),
         hides_tmp=one("PrivateTmp") not in ("", "no"),
@@ -75,9 +76,20 @@ def _runs(unit: str) -> bool:
         return False
 
 
-def _path(rule: str) -> str:
-    """Of `keys:/etc/edge-agent/keys`."""
-    return rule[rule.index("/") :] if "/" in rule else ""
+def _credentials(text: str) -> tuple[str, ...]:
+    """Paths of the lines `LoadCredential=NAME:PATH`, which `show` does not print before systemd 254. An empty
+    one forgets those before it."""
+    found: list[str] = []
+    for line in text.splitlines():
+        key, _, rule = line.partition("=")
+        if key.strip() != "LoadCredential":
+            continue
+        if not rule.strip():
+            found.clear()
+        _, _, path = rule.strip().partition(":")
+        if path.startswith("/"):
+            found.append(path)
+    return tuple(found)
 
 
 def _number(text: str) -> int:
