@@ -83,18 +83,16 @@ def _kind(disk: Disk) -> Finding:
     about = Subject(CHECK, "file system")
     card = ", an SD card" if disk.is_sd_card else ""
     source = f" on {disk.source}" if disk.source.startswith("/dev/") else ""
-    seen = f"{disk.kind}{source}{card}, at {disk.place}"
+    seen = f"{disk.kind}{source}{card} at {disk.place}"
     if disk.is_read_only:
-        return about.fault(f"{seen} is read-only: records are kept in memory only", *_writable(disk))
+        return about.fault(f"{seen}: read-only, so records are in memory only", *_writable(disk))
     keep = "write another place as [spool] path"
     if disk.kind in _IN_MEMORY or disk.upper_kind in _IN_MEMORY:
-        return about.warning(f"{seen} is memory: a restart loses what was not sent", keep)
+        return about.warning(f"{seen}: it is memory, a restart loses what was not sent", keep)
     if disk.kind == "overlay":
         return about.warning(f"{seen}: what a container writes is gone with the container", keep)
     if disk.kind in _NETWORK:
-        return about.warning(
-            f"{seen} is reached over the network: the spool is there for when that is away", keep
-        )
+        return about.warning(f"{seen}: over the network, and the spool is there for when that is away", keep)
     return about.ok(seen)
 
 
