@@ -17,7 +17,7 @@ from edge_agent.clock import boot_id
 from edge_agent.config import toml
 from edge_agent.daemon.last_good import StateFolder, Texts
 from edge_agent.daemon.safe_mode import Cause, Circumstances, Decision, Proof, decide, proven
-from edge_agent.errors import InputError
+from edge_agent.errors import InputError, Problem
 from edge_agent.model import MonoNs, Site
 from edge_agent.profiles import Library, default_library, packaged, site_of
 
@@ -85,7 +85,9 @@ def begin(path: Path, state_dir: Path | None) -> Trial:
     try:
         present = _read(toml.read(path), str(path), default_library())
     except InputError as error:
-        if folder is None or not path.exists():
+        if not path.exists():
+            raise _missing(path) from None
+        if folder is None:
             raise
         return _instead(error, folder)
     if folder is None:
@@ -137,6 +139,11 @@ def _read(data: bytes, file: str, library: Library) -> _Read:
 
 def _here() -> Circumstances:
     return Circumstances(boot_id(), __version__)
+
+
+def _missing(path: Path) -> InputError:
+    hint = "sudo edge-agent init asks for what it needs and writes it"
+    return InputError([Problem(file=str(path), line=0, key="", message="does not exist", hint=hint)])
 
 
 def _wrong(error: InputError) -> str:
