@@ -21,6 +21,7 @@ _TOLD = 3
 class Kind(Enum):
     TTY = "tty"
     PTY = "pseudo-terminal"
+    NO_DRIVER = "a device file with nothing behind it"
     OTHER = "something else"
 
 
@@ -75,6 +76,13 @@ def judge(port: Port, user: User, unit: Unit) -> Iterator[Finding]:
         return
     if port.kind is Kind.OTHER:
         yield about.fault("is no serial port", "write the port's own name, such as /dev/ttyUSB0")
+        return
+    if port.kind is Kind.NO_DRIVER:
+        yield about.fault(
+            f"no driver serves it (number {port.major})",
+            "re-plug the adapter, and see what the kernel says:",
+            "$ sudo dmesg | tail -n 20",
+        )
         return
     yield about.ok(_seen(port))
     yield from _name(port)

@@ -91,8 +91,11 @@ def _kind(places: Places, device: Path, major: int) -> Kind:
         return Kind.PTY
     if (device / "subsystem").exists():
         return Kind.TTY if Path(os.path.realpath(device / "subsystem")).name == "tty" else Kind.OTHER
-    # Without a driver there is nothing in /sys; the number still says what it would be.
-    return Kind.TTY if any(name.startswith("tty") for name in _driver_names(places, major)) else Kind.OTHER
+    # What is not shown in /sys, as in some containers, still has a driver in /proc/devices.
+    names = _driver_names(places, major)
+    if not names:
+        return Kind.NO_DRIVER
+    return Kind.TTY if any(name.startswith("tty") for name in names) else Kind.OTHER
 
 
 def _driver(device: Path) -> str:

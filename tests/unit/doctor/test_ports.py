@@ -59,6 +59,11 @@ def test_what_is_no_port_is_a_fault_and_nothing_more_is_judged():
     assert one.state is State.FAULT
 
 
+def test_a_device_file_without_a_driver_is_a_fault_of_its_own():
+    (one,) = judge(replace(PORT, kind=Kind.NO_DRIVER), SERVICE, UNIT)
+    assert (one.state, "no driver" in one.seen) == (State.FAULT, True)
+
+
 def test_a_number_instead_of_a_name_is_a_note_with_the_line_to_write():
     one = found(replace(PORT, path="/dev/ttyUSB0", by_id=BY_ID))["line1: name"]
     assert (one.state, one.remedy) == (State.NOTE, f'write: serial = "{BY_ID}"')

@@ -84,6 +84,13 @@ def test_what_is_no_terminal_is_told_from_one(system, tmp_path):
     assert system.look(str(tmp_path / "proc/devices")).kind is Kind.OTHER
 
 
+@pytest.mark.parametrize(("name", "kind"), [("ttyS", Kind.TTY), ("mem", Kind.OTHER), ("", Kind.NO_DRIVER)])
+def test_where_sys_shows_nothing_the_number_tells(system, tmp_path, name, kind):
+    (tmp_path / "sys/dev/char/1:3/subsystem").unlink()
+    system.write(tmp_path / "proc/devices", f"Character devices:\n  1 {name}\n 11 x\n" if name else "")
+    assert system.look().kind is kind
+
+
 def test_the_console_is_found_on_the_command_line_and_among_the_active_ones(system, tmp_path):
     assert ports._consoles(system.places, "ttyS0") == ("kernel command line", "active console")
     assert ports._consoles(system.places, "ttyS1") == ()
