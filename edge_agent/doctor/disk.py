@@ -60,8 +60,6 @@ class SpoolState:
     damage: tuple[str, ...] = ()
     quarantined: int = 0
     undeclared: int = 0
-    set_aside: tuple[str, ...] = ()
-    """Whole spools that another version left and this one does not know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,12 +183,10 @@ def _contents(about: Subject, state: SpoolState, disk: Disk) -> Finding:
         return about.warning(
             seen, "the agent declares to receivers what was there; is the disk sound?", verify
         )
-    if state.set_aside:
-        return about.note(f"{waits}; set aside, from another version: {', '.join(state.set_aside[:_TOLD])}")
     aside = f"; {plural(state.quarantined, 'file')} in quarantine/" if state.quarantined else ""
     losses = f"; {plural(state.undeclared, 'loss', 'losses')} to be declared" if state.undeclared else ""
     if aside:
-        return about.note(f"{waits}{aside}{losses}: they could not be understood", verify)
+        return about.note(f"{waits}{aside}{losses}: not understood by this version", verify)
     return about.ok(f"{waits}{losses}")
 
 

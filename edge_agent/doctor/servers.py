@@ -35,4 +35,4 @@ def judge(server: Server) -> Finding:
         return about.ok(f"accepts a connection, after {server.took_ms:.0f} ms; nothing was sent")
     if server.reason == "local":
         return about.skipped(server.error, server.hint)
-    return about.fault(server.error, server.hint)
+    return about.fault(server.error.removeprefix(f"{server.link.split()[-1]}: "), server.hint)

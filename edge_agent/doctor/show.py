@@ -83,6 +83,11 @@ def _command(line: str, width: int) -> Iterator[str]:
 
 def _count(findings: Sequence[Finding]) -> str:
     counts = Counter(one.state for one in findings)
-    parts = [f"{counts[state]} {word}{'s' if counts[state] > 1 and word != 'skipped' else ''}"
-             for state, word in _SAID if counts[state]]  # fmt: skip
-    return ", ".join([*parts, f"{counts[State.OK]} ok"])
+    said = [_counted(counts[state], word) for state, word in _SAID if counts[state]]
+    if at_fault := dict.fromkeys(one.check for one in findings if one.state is State.FAULT):
+        said[0] += f" ({', '.join(at_fault)})"
+    return ", ".join([*said, f"{counts[State.OK]} ok"])
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}{'s' if count > 1 and word != 'skipped' else ''}"

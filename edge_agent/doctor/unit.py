@@ -26,7 +26,6 @@ class Unit:
     sub_state: str = ""
     result: str = ""
     exit_status: int = 0
-    exit_by_signal: bool = False
     restarts: int = 0
     pid: int = 0
     fragment: str = ""
@@ -39,7 +38,6 @@ class Unit:
     """`char-188 rw`, as systemd shows them."""
     credentials: tuple[str, ...] = ()
     """Files and folders of root's that are handed to the service: it may read what is there."""
-    state_directories: tuple[str, ...] = ()
     hides_home: bool = False
     hides_tmp: bool = False
     watchdog: bool = False

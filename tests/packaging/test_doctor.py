@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.contract.certificates import Authority
 from tests.packaging.conftest import Installed
 from tests.packaging.operation import FILE, UNIT, Operation
 from tests.rigs.gateway import Gateway
@@ -52,7 +54,7 @@ def it(installed: Installed, suite: str, tmp_path_factory: pytest.TempPathFactor
         yield operation
 
 
-def test_its_life(it: Operation) -> None:
+def test_its_life(it: Operation, tmp_path: Path) -> None:
     """One gateway from its installation on: each step changes one thing, and the doctor finds it."""
     gw = it.gw
     _before_init(gw)
@@ -65,6 +67,7 @@ def test_its_life(it: Operation) -> None:
     _at_work(gw)
     _as_nobody(gw)
     _a_key_that_systemd_hands_over(gw)
+    _a_certificate_that_will_not_last(gw, tmp_path)
     _unplugged(it)
     _a_driver_the_sandbox_forbids(gw)
     _overridden_and_restarted(gw)
@@ -130,6 +133,18 @@ def _a_key_that_systemd_hands_over(gw: Gateway) -> None:
         (one,) = of(found, "certificates", path)
         assert one["state"] == ("ok" if path == key else "fault"), one
         assert "s3cret" not in json.dumps(found)
+
+
+def _a_certificate_that_will_not_last(gw: Gateway, folder: Path) -> None:
+    """Read by the cryptography of the release."""
+    authority = Authority(folder)
+    gw.copy_in(authority.ca, "/etc/edge-agent/ca.pem")
+    text = gw.read(FILE).replace(
+        '"mqtt://127.0.0.1:1883"', '"mqtts://127.0.0.1"\nca = "/etc/edge-agent/ca.pem"'
+    )
+    gw.write("/root/other.toml", text)
+    _, found = doctor(gw, "--config", "/root/other.toml", "--offline")
+    assert state(found, "certificates", "validity of uplink ca") == "warning"
 
 
 def _unplugged(it: Operation) -> None:

@@ -67,7 +67,8 @@ def attempt(site: Site, clock: Clock, *, agent_is_connected: bool = False) -> At
     if failure is not None and failure.cause is Cause.PROTOCOL_VERSION and may_change:
         options = replace(options, protocol=MqttVersion.V311)
         failure = _dial(options, clock)
-    reached = failure is None or failure.cause not in (Cause.DNS, Cause.UNREACHABLE)
+    # What has taken its whole time once is not tried once more.
+    reached = failure is None or failure.cause not in (Cause.DNS, Cause.UNREACHABLE, Cause.TIMEOUT)
     return replace(
         about,
         failure=failure,

@@ -9,13 +9,11 @@ from edge_agent.doctor.unit import Unit
 from edge_agent.errors import ServiceError
 
 _PROPERTIES = (
-    "LoadState", "UnitFileState", "ActiveState", "SubState", "Result", "ExecMainCode", "ExecMainStatus",
+    "LoadState", "UnitFileState", "ActiveState", "SubState", "Result", "ExecMainStatus",
     "NRestarts", "MainPID", "FragmentPath", "DropInPaths", "NeedDaemonReload", "User", "SupplementaryGroups",
-    "DevicePolicy", "DeviceAllow", "StateDirectory", "ProtectHome", "PrivateTmp",
+    "DevicePolicy", "DeviceAllow", "ProtectHome", "PrivateTmp",
     "WatchdogUSec",
 )  # fmt: skip
-_KILLED = ("2", "3", "killed", "dumped")
-"""CLD_KILLED and CLD_DUMPED, as `show` prints ExecMainCode."""
 
 
 def of_the_agent() -> Unit:
@@ -44,7 +42,6 @@ def parse(shown: Mapping[str, Sequence[str]], text: str) -> Unit:
         sub_state=one("SubState"),
         result=one("Result"),
         exit_status=_number(one("ExecMainStatus")),
-        exit_by_signal=one("ExecMainCode") in _KILLED,
         restarts=_number(one("NRestarts")),
         pid=_number(one("MainPID")),
         fragment=one("FragmentPath"),
@@ -55,7 +52,6 @@ def parse(shown: Mapping[str, Sequence[str]], text: str) -> Unit:
         device_policy=one("DevicePolicy"),
         device_allow=tuple(rule for rule in shown.get("DeviceAllow", ()) if rule),
         credentials=_credentials(text),
-        state_directories=words("StateDirectory"),
         hides_home=one("ProtectHome") in ("yes", "tmpfs"),
         hides_tmp=one("PrivateTmp") not in ("", "no"),
         watchdog=one("WatchdogUSec") not in ("", "0", "infinity"),

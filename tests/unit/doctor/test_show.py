@@ -39,7 +39,7 @@ def test_the_marks_tell_the_states_apart_and_the_last_line_counts_them():
     ]
     text = list(show.lines(findings))
     assert [line.split()[0] for line in text[1:7]] == ["ok", "note", "WARN", "FAULT", "skip", "FAULT"]
-    assert text[-1] == "2 faults, 1 warning, 1 note, 1 skipped, 1 ok"
+    assert text[-1] == "2 faults (ports), 1 warning, 1 note, 1 skipped, 1 ok"
 
 
 def test_how_to_see_more_is_said_once_at_the_end():

@@ -81,3 +81,9 @@ SERVER = Server(bus="line2", link="tcp 10.0.0.5:502", took_ms=3)
 )
 def test_a_server_is_judged_by_one_connection(server, state):
     assert judge_server(server).state is state
+
+
+def test_the_address_is_not_said_twice():
+    assert (
+        judge_server(replace(SERVER, error="10.0.0.5:502: Connection refused")).seen == "Connection refused"
+    )
