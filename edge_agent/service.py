@@ -39,6 +39,11 @@ def restart(unit: str = UNIT) -> None:
     _systemctl("restart", unit)
 
 
+def restart_unattended(unit: str = UNIT) -> None:
+    """Ask for it and do not wait: whoever watches the unit sees what comes of it."""
+    _systemctl("restart", "--no-block", unit)
+
+
 def start_unattended(unit: str) -> None:
     """Ask for the start of a unit and do not wait for it."""
     _systemctl("start", "--no-block", unit)
