@@ -1,0 +1,72 @@
+"""One package: a tree with its control files, closed by dpkg-deb."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from builder import control, kernels, program
+from builder.sources import PACKAGING, ROOT, BuildError
+from builder.tree import Tree
+from edge_agent.kernels.build import elf
+
+ARCHITECTURES = ("amd64", "arm64", "armhf")
+
+
+def make(
+    architecture: str, version: str, output: Path, *, source: Path, compression: str, date_s: int
+) -> Path:
+    """The package of the program in `source`; returns its path in `output`."""
+    output.mkdir(parents=True, exist_ok=True)
+    path = output / f"edge-agent_{version}_{architecture}.deb"
+    with TemporaryDirectory(prefix="edge-agent-deb-") as folder:
+        tree = Tree(Path(folder) / "tree")
+        fill(tree, architecture, version, source)
+        _add_control(tree, architecture, version, source)
+        tree.settle(date_s)
+        made = Path(folder) / path.name
+        _close(tree, made, compression, date_s)
+        made.chmod(0o644)
+        # Beside a package that somebody is installing; whole or not at all.
+        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        beside.write_bytes(made.read_bytes())
+        beside.replace(path)
+    return path
+
+
+def fill(tree: Tree, architecture: str, version: str, source: Path) -> None:
+    """Everything that will be on the gateway."""
+    program.add(tree, source, version, architecture)
+    tree.add_folder(PACKAGING / "files")
+    documents = "usr/share/doc/edge-agent"
+    tree.add(f"{documents}/copyright", (PACKAGING / "debian/copyright").read_bytes())
+    tree.add_gzipped(f"{documents}/changelog.gz", (ROOT / "CHANGELOG.md").read_bytes())
+    overrides = PACKAGING / "debian/lintian-overrides"
+    tree.add("usr/share/lintian/overrides/edge-agent", overrides.read_bytes())
+
+
+def _add_control(tree: Tree, architecture: str, version: str, source: Path) -> None:
+    needed = elf.read(kernels.library(source, architecture).read_bytes()).needed
+    text = control.control(
+        version=version,
+        architecture=architecture,
+        libraries=control.dependencies(needed),
+        installed_kib=control.installed_kib(tree),
+    )
+    sums = control.md5sums(tree)
+    tree.add("DEBIAN/control", text.encode())
+    tree.add("DEBIAN/md5sums", sums.encode())
+    for name in control.SCRIPTS:
+        tree.add(f"DEBIAN/{name}", control.script(name, architecture), 0o755)
+
+
+def _close(tree: Tree, path: Path, compression: str, date_s: int) -> None:
+    # One thread: with several, xz cuts the data into blocks, and the file depends on the machine.
+    command = ("dpkg-deb", "--root-owner-group", f"-Z{compression}", "--threads-max=1", "--build",
+               str(tree.root), str(path))  # fmt: skip
+    environment = os.environ | {"SOURCE_DATE_EPOCH": str(date_s), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BuildError(f"dpkg-deb: {done.stderr}")
