@@ -76,9 +76,8 @@ def lines(update: Update | None, last: Result | None) -> list[str]:
     text = [f"{_when(last.ended_s)}: {doing(last.update)}", *(f"  {why}" for why in last.update.reasons)]
     if last.update.phase is Phase.FAILED:
         kept = FOLDER / last.installed.file
-        text.append(
-            f"  hint: journalctl -u edge-agent-update; the package of {last.installed.version} is kept: {kept}"
-        )
+        text.append(f"  the package of {last.installed.version} is kept: {kept}")
+        text.append("  hint: journalctl -u edge-agent-update")
     elif last.previous is not None:
         text.append(f"  {last.previous.version} is kept: sudo edge-agent update --rollback")
     return text

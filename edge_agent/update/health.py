@@ -37,8 +37,8 @@ class Look:
 
 
 def of_snapshot(snapshot: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a `Look` that a status snapshot tells, of whatever version: what is absent there or has another
-    shape is not known, and not compared."""
+    """The part of a `Look` that a status snapshot tells, of whatever version: what is absent there or has
+    another shape is not known, and not compared."""
     agent = _mapping(snapshot.get("agent"))
     counters = _mapping(snapshot.get("counters"))
     buses = [_mapping(bus) for bus in _list(snapshot.get("buses"))]

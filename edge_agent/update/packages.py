@@ -1,7 +1,7 @@
 """The only door to dpkg and apt: what a package file holds, what is installed, and installing.
 
 Nothing is ever asked: stdin is closed and the answers are given beforehand. Children write to a file and not
-to a pipe, so that a daemon a maintainer script leaves behind holds up nobody. What is foreign text (fields of a
+to a pipe, so that a daemon a maintainer script leaves behind holds up nobody. Foreign text (fields of a
 package file, output of dpkg) is bounded.
 """
 
@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from edge_agent.errors import UpdateError
 
@@ -91,32 +92,33 @@ def _field(path: Path, field: str) -> str:
 
 
 def unpacked_bytes(path: Path) -> int:
-    """The size of what it holds, by reading all of it: a package cut short, or a small one that would fill the
-    disk, is found before dpkg has touched anything."""
+    """The size of what it holds, by reading all of it: a package cut short, or a small one that would fill
+    the disk, is found before dpkg has touched anything."""
     total = 0
     for part in ("--ctrl-tarfile", "--fsys-tarfile"):
-        command = ["dpkg-deb", part, str(path)]
-        with subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=_ENVIRONMENT,
-        ) as child:
-            assert child.stdout is not None and child.stderr is not None, "both are pipes"
-            while chunk := child.stdout.read(1 << 20):
-                total += len(chunk)
-                if total > MAX_UNPACKED:
-                    child.kill()
-                    raise UpdateError(
-                        f"unpacks to more than {MAX_UNPACKED >> 20} MiB", hint="this is no package of ours"
-                    )
-            said = child.stderr.read(MAX_OUTPUT).decode(errors="replace")
-        if child.returncode != 0:
-            raise UpdateError(
-                f"is damaged: {Done(child.returncode, said).words()}", hint="get the file again"
-            )
+        with tempfile.TemporaryFile() as said:
+            total += _measured(part, path, MAX_UNPACKED - total, said)
     return total
+
+
+def _measured(part: str, path: Path, most: int, said: IO[bytes]) -> int:
+    size = 0
+    command = ("dpkg-deb", part, str(path))
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said, env=_ENVIRONMENT
+    ) as child:
+        assert child.stdout is not None, "it is a pipe"
+        while chunk := child.stdout.read(1 << 20):
+            size += len(chunk)
+            if size > most:
+                child.kill()
+                hint = "this is no package of ours"
+                raise UpdateError(f"unpacks to more than {MAX_UNPACKED >> 20} MiB", hint=hint)
+    if child.returncode != 0:
+        said.seek(0)
+        words = Done(child.returncode, said.read(MAX_OUTPUT).decode(errors="replace")).words()
+        raise UpdateError(f"is damaged: {words}", hint="get the file again")
+    return size
 
 
 def control_file(path: Path, name: str) -> str:
@@ -126,8 +128,8 @@ def control_file(path: Path, name: str) -> str:
 
 
 def unmet(path: Path) -> str:
-    """Why apt would not install it with what is installed now; empty when it would. Without sources, so that a
-    dependency counts only when it is there: the gateway may have no network."""
+    """Why apt would not install it with what is installed now; empty when it would. Without sources, so that
+    a dependency counts only when it is there: the gateway may have no network."""
     settings = (
         *("-o", "Debug::NoLocking=1"),
         *("-o", "Dir::Etc::SourceList=/dev/null", "-o", "Dir::Etc::SourceParts=/dev/null"),
@@ -180,15 +182,8 @@ def is_interrupted() -> bool:
 
 def configure_pending() -> Done:
     """What an interrupted dpkg left to do: a dependency of ours may be among it."""
-    return run(
-        "dpkg",
-        "--force-confdef",
-        "--force-confold",
-        "--configure",
-        "--pending",
-        timeout_s=INSTALL_S,
-        locked=True,
-    )
+    answers = ("--force-confdef", "--force-confold")
+    return run("dpkg", *answers, "--configure", "--pending", timeout_s=INSTALL_S, locked=True)
 
 
 @contextmanager

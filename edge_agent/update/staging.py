@@ -38,7 +38,7 @@ def stage(store: Store, file: Path, *, force: bool) -> Staged | None:
     store.clear(keep=_kept(store))
     copied = _copy(store, file)
     try:
-        new, unpacked = _examine(store, copied, file)
+        new, unpacked = _examine(copied, file)
         now = _installed()
         if new.version == now.version and not force:
             return None
@@ -72,7 +72,7 @@ def _copy(store: Store, file: Path) -> Path:
         source = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise _refused(file, error.strerror or str(error), hint="is the name right?") from error
-    with open(source, "rb", buffering=0) as reading:
+    with os.fdopen(source, "rb", buffering=0) as reading:
         state = os.fstat(source)
         if not stat.S_ISREG(state.st_mode):
             raise _refused(file, "is no file", hint="name a .deb")
@@ -93,7 +93,7 @@ def _copy(store: Store, file: Path) -> Path:
     return target
 
 
-def _examine(store: Store, copied: Path, file: Path) -> tuple[Package, int]:
+def _examine(copied: Path, file: Path) -> tuple[Package, int]:
     """What the copy is, and how large unpacked."""
     try:
         name, version, architecture = packages.described(copied)
@@ -155,7 +155,7 @@ def _old(store: Store, now: packages.Installed) -> Package:
 
 
 def _is_installed(store: Store, kept: Package) -> bool:
-    """Whether a kept file is whole and holds what is installed: the same version may have been built twice."""
+    """Whether a kept file is whole and holds what is installed: a version may have been built twice."""
     path = store.path(kept)
     try:
         if sha256(path) != kept.sha256:

@@ -92,7 +92,7 @@ class Store:
         return None if document is None else _parsed(_result, document, self.folder / "result.json")
 
     def finish(self, result: Result) -> None:
-        """The order of the steps is that of their undoing: an update is over only when its result is durable."""
+        """An update is over only when its result is durable."""
         document = {
             "update": _plain(result.update),
             "ended_s": result.ended_s,
@@ -208,8 +208,12 @@ def _package(document: Mapping[str, Any]) -> Package:
 
 def _look(document: Mapping[str, Any]) -> Look:
     known = {one.name for one in fields(Look)}
-    values = {key: value for key, value in document.items() if key in known}
-    return Look(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in document.items()
+        if key in known
+    }
+    return Look(**values)
 
 
 def _result(document: Mapping[str, Any]) -> Result:

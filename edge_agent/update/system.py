@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,7 +32,7 @@ class System(Protocol):
         """Ask for it, and do not wait."""
 
     def refusal(self, *, with_configuration: bool) -> str:
-        """Why the installed program does not run, or refuses the configuration there is; empty when it does not."""
+        """Why the installed program does not run, or refuses the configuration there is; or empty."""
 
 
 class Machine:
@@ -60,19 +59,10 @@ class Machine:
         """By the installed program itself: that is another one than this after an update."""
         checks = with_configuration and CONFIGURATION.exists()
         command = [PROGRAM, "check", str(CONFIGURATION)] if checks else [PROGRAM, "--version"]
-        try:
-            done = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=CHECK_S,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            return f"{' '.join(command)}: {error}"
-        words = (done.stderr.strip() or done.stdout.strip() or f"exit status {done.returncode}").splitlines()
-        return "" if done.returncode == 0 else f"{' '.join(command)}: {words[0][:300]}"
+        done = packages.run(*command, timeout_s=CHECK_S)
+        lines = [line for line in done.output.splitlines() if line.strip()]
+        why = lines[0][:300] if lines else f"exit status {done.status}"
+        return "" if done.ok else f"{' '.join(command)}: {why}"
 
 
 def look() -> Look:
