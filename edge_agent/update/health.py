@@ -89,8 +89,8 @@ class Watch:
         return (f"the service ended and was restarted by systemd {times}",)
 
     def missing(self) -> tuple[str, ...]:
-        """Everything that is worse than before; empty when nothing is."""
-        return (*self.broken(), *self._own(), *self._with_others())
+        """Everything that is worse than before and may yet become well; empty when nothing is."""
+        return (*self._own(), *self._with_others())
 
     def _own(self) -> Iterator[str]:
         now, before = self._now, self._before

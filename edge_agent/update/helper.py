@@ -119,12 +119,10 @@ class Helper:
         end = self._after(update.watch_s)
         while True:
             watch.note(self._system.look())
-            missing = watch.missing()
-            over = self._clock.mono_ns() >= end
-            if watch.broken() or over:
-                return self._taken_over(update) or (
-                    Verdict(Event.BAD, missing) if missing else Verdict(Event.HEALTHY)
-                )
+            missing = watch.broken() or watch.missing()
+            if watch.broken() or self._clock.mono_ns() >= end:
+                judged = Verdict(Event.BAD, missing) if missing else Verdict(Event.HEALTHY)
+                return self._taken_over(update) or judged
             update = self._note(update, missing)
             self._pause()
 

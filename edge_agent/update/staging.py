@@ -66,7 +66,8 @@ def _kept(store: Store) -> list[Package]:
 
 
 def _copy(store: Store, file: Path) -> Path:
-    target = store.folder / "incoming.part"
+    # apt takes a file for a package by the end of its name.
+    target = store.folder / "incoming.deb"
     try:
         # Not to wait for the writer of a FIFO.
         source = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -140,7 +141,7 @@ def _old(store: Store, now: packages.Installed) -> Package:
     for kept in _kept(store):
         if kept.version == now.version and _is_installed(store, kept):
             return kept
-    made = store.folder / "installed.part"
+    made = store.folder / "installed.deb"
     try:
         repack(store.folder, made)
         old = Package(version=now.version, sha256=sha256(made))
@@ -171,7 +172,7 @@ def _is_installed(store: Store, kept: Package) -> bool:
 
 def _check_room(store: Store, unpacked: int) -> None:
     """dpkg unpacks the new files beside the old ones; making the old package again takes it twice."""
-    size = (store.folder / "incoming.part").stat().st_size
+    size = (store.folder / "incoming.deb").stat().st_size
     _check_free({store.folder: 2 * size + unpacked, Path("/usr"): unpacked})
 
 

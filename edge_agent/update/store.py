@@ -116,7 +116,7 @@ class Store:
         """Remove package files and pieces of them that nobody needs."""
         kept = {package.file for package in keep}
         for path in self.folder.iterdir():
-            if path.suffix in (".deb", ".part") and path.name not in kept:
+            if path.suffix == ".deb" and path.name not in kept:
                 with suppress(OSError):
                     path.unlink()
 

@@ -1,0 +1,71 @@
+"""Packages of this checkout under other version numbers, with faults built in where a test wants them.
+
+base = versions.build(folder, "1.0.0")
+bad = versions.build(folder, "1.1.0", versions.CRASHES_AT_ONCE)
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.conftest import ROOT
+
+Patch = Mapping[str, tuple[str, str]]
+"""File below edge_agent/ to a text in it and what stands there instead."""
+
+_RUN = "    return agent.run(stop)\n"
+CRASHES_AT_ONCE: Patch = {"cli/run.py": (_RUN, "    raise SystemExit(9)\n")}
+CRASHES_LATER: Patch = {
+    "cli/run.py": (_RUN, f"    import os\n    threading.Timer(4.0, os._exit, (9,)).start()\n{_RUN}")
+}
+"""Ready, and four seconds later gone."""
+NEVER_CONNECTS: Patch = {
+    "uplink/connection/link.py": (
+        "    def _dial(self) -> None:\n",
+        "    def _dial(self) -> None:\n        return\n",
+    )
+}
+NEWER_SPOOL: Patch = {"spool/segment.py": ("\nVERSION = 1\n", "\nVERSION = 2\n")}
+
+
+def build(folder: Path, version: str, *patches: Patch) -> Path:
+    """The package for this machine's architecture."""
+    with tempfile.TemporaryDirectory() as made:
+        tree = _patched(Path(made), patches) if patches else ROOT
+        command = [sys.executable, str(ROOT / "packaging/build.py"), "--arch", architecture()]
+        options = [
+            "--version",
+            version,
+            "--compression",
+            "zstd",
+            "--output",
+            str(folder),
+            "--tree",
+            str(tree),
+        ]
+        done = subprocess.run([*command, *options], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return Path(done.stdout.strip())
+
+
+def architecture() -> str:
+    command = ["dpkg", "--print-architecture"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _patched(tree: Path, patches: tuple[Patch, ...]) -> Path:
+    for name in ("edge_agent", "firmware_profiles"):
+        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tree)
+    for patch in patches:
+        for name, (old, new) in patch.items():
+            path = tree / "edge_agent" / name
+            text = path.read_text()
+            assert text.count(old) == 1, f"{name} has changed: {old!r}"
+            path.write_text(text.replace(old, new))
+    return tree
