@@ -220,7 +220,7 @@ class Helper:
 
     def _finish(self, update: Update) -> None:
         kept = update.phase is Phase.KEPT
-        last = self._store.last()
+        last = self._store.earlier()
         earlier = last.previous if last and last.installed == update.old else None
         result = Result(
             update=update,

@@ -58,7 +58,7 @@ _BUNDLE = "sudo apt install ./FILE gets it over the network, the bundle without 
 
 
 def _kept(store: Store) -> list[Package]:
-    last = store.last()
+    last = store.earlier()
     return [one for one in (last.installed, last.previous) if one] if last else []
 
 

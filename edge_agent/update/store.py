@@ -42,6 +42,10 @@ class Result:
     """What `--rollback` would put in its place."""
 
 
+class Damaged(UpdateError):
+    """A file of the folder is not what was written there."""
+
+
 class Store:
     def __init__(self, folder: Path = FOLDER) -> None:
         self.folder = folder
@@ -88,8 +92,16 @@ class Store:
         self._write("update.json", _plain(update))
 
     def last(self) -> Result | None:
+        """How the last update ended; UpdateError when its file cannot be understood."""
         document = self._read("result.json")
         return None if document is None else _parsed(_result, document, self.folder / "result.json")
+
+    def earlier(self) -> Result | None:
+        """The same for who only wants its packages: that they are not known stops no update."""
+        try:
+            return self.last()
+        except UpdateError:
+            return None
 
     def finish(self, result: Result) -> None:
         """An update is over only when its result is durable."""
@@ -168,8 +180,8 @@ def trouble(path: Path, error: OSError) -> UpdateError:
     )
 
 
-def damaged(path: Path, error: Exception) -> UpdateError:
-    return UpdateError(
+def damaged(path: Path, error: Exception) -> Damaged:
+    return Damaged(
         f"{path} cannot be understood ({error})", hint="`edge-agent --version` says what is installed"
     )
 

@@ -9,7 +9,7 @@ from edge_agent.clock import SystemClock
 from edge_agent.daemon import systemd
 from edge_agent.errors import UpdateError
 from edge_agent.update.helper import Helper, Stopped
-from edge_agent.update.store import Store
+from edge_agent.update.store import Damaged, Store
 from edge_agent.update.system import Machine
 
 log = logging.getLogger(__name__)
@@ -26,6 +26,10 @@ def main(store: Store) -> int:
             Helper(store, Machine(), SystemClock(), stopping=lambda: bool(asked)).run()
     except Stopped:
         log.info("told to stop; the update goes on at the next start")
+    except Damaged as error:
+        # At the next boot it would be no better. Nobody knows what was to be done.
+        log.error("%s; set aside, dpkg --audit says whether something was interrupted", error)
+        store.give_up()
     except UpdateError as error:
         log.error("%s", error)
         return 1

@@ -25,9 +25,9 @@ CRASHES_LATER: Patch = {
 }
 """Ready, and four seconds later gone."""
 NEVER_CONNECTS: Patch = {
-    "uplink/connection/link.py": (
-        "    def _dial(self) -> None:\n",
-        "    def _dial(self) -> None:\n        return\n",
+    "uplink/connection/dial.py": (
+        "socket.create_connection((host, address.port)",
+        "socket.create_connection((host, 1)",
     )
 }
 NEWER_SPOOL: Patch = {"spool/segment.py": ("\nVERSION = 1\n", "\nVERSION = 2\n")}
