@@ -25,6 +25,7 @@ _NEEDS = {
     "cc": lambda: shutil.which("cc"),
     "lld": lambda: shutil.which("ld.lld"),
     "postgresql": lambda: any(Path("/usr/lib/postgresql").glob("*/bin/postgres")) and _importable("psycopg"),
+    "dpkg-deb": lambda: shutil.which("dpkg-deb"),
     "python3-systemd": lambda: _importable("systemd.journal"),
 }
 

@@ -68,30 +68,38 @@ def _kept(store: Store) -> list[Package]:
 def _copy(store: Store, file: Path) -> Path:
     # apt takes a file for a package by the end of its name.
     target = store.folder / "incoming.deb"
+    source = _open(file)
+    try:
+        _check_free({store.folder: os.fstat(source).st_size})
+        with target.open("wb") as writing:
+            left = MAX_FILE
+            while chunk := os.read(source, min(_CHUNK, left)):
+                writing.write(chunk)
+                left -= len(chunk)
+            writing.flush()
+            os.fsync(writing.fileno())
+    except OSError as error:
+        target.unlink(missing_ok=True)
+        raise trouble(target, error) from error
+    finally:
+        os.close(source)
+    return target
+
+
+def _open(file: Path) -> int:
+    """A descriptor of a regular file of a possible size."""
     try:
         # Not to wait for the writer of a FIFO.
         source = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise _refused(file, error.strerror or str(error), hint="is the name right?") from error
-    with os.fdopen(source, "rb", buffering=0) as reading:
-        state = os.fstat(source)
-        if not stat.S_ISREG(state.st_mode):
-            raise _refused(file, "is no file", hint="name a .deb")
-        if state.st_size > MAX_FILE:
-            raise _refused(file, f"has more than {MAX_FILE >> 20} MiB", hint="this is no package of ours")
-        _check_free({store.folder: state.st_size})
-        try:
-            with target.open("wb") as writing:
-                left = MAX_FILE
-                while chunk := reading.read(min(_CHUNK, left)):
-                    writing.write(chunk)
-                    left -= len(chunk)
-                writing.flush()
-                os.fsync(writing.fileno())
-        except OSError as error:
-            target.unlink(missing_ok=True)
-            raise trouble(target, error) from error
-    return target
+    state = os.fstat(source)
+    if stat.S_ISREG(state.st_mode) and state.st_size <= MAX_FILE:
+        return source
+    os.close(source)
+    if not stat.S_ISREG(state.st_mode):
+        raise _refused(file, "is no file", hint="name a .deb")
+    raise _refused(file, f"has more than {MAX_FILE >> 20} MiB", hint="this is no package of ours")
 
 
 def _examine(copied: Path, file: Path) -> tuple[Package, int]:
