@@ -54,8 +54,8 @@ demo: $(VENV)/.runtime $(NATIVE) ## simulator, agent, receiver and a broker, no 
 	  $(BIN)/python -c 'import amqtt' 2>/dev/null || $(BIN)/pip install -q "amqtt==0.12.1"
 	@$(BIN)/edge-agent demo $(if $(SECONDS),--seconds $(SECONDS))
 
-roots: $(VENV)/.runtime ## fresh Debian systems for the tests of the package, made once a month (root)
-	@$(BIN)/python -m tests.rigs.roots
+roots: ## fresh Debian systems for the tests of the package, made once a month (root)
+	@$(PYTHON) -m tests.rigs.roots
 
 deb: $(VENV)/.runtime ## the Debian packages of all architectures, in dist/
 	$(BIN)/python packaging/build.py --output dist
@@ -72,7 +72,7 @@ format: $(VENV)/.dev
 
 # Tests with processes of their own mostly wait, so some run side by side; units compute, and would disturb those.
 test: $(VENV)/.dev $(NATIVE) ## all tests but the long ones
-	@if [ "$$(id -u)" = 0 ]; then $(MAKE) --no-print-directory deps; fi
+	@if [ "$$(id -u)" = 0 ]; then $(MAKE) --no-print-directory deps roots; fi
 	@$(MAKE) --no-print-directory $(VENV)/.systemd
 	$(BIN)/pytest -q -m "not soak" -n 3 --dist loadfile tests/contract tests/crash tests/rigs tests/independent
 	$(BIN)/pytest -q -m "not soak and not quiet" -n 2 --dist loadfile tests/e2e

@@ -145,7 +145,8 @@ class Operation:
         return [bus["state"] for bus in self.status().get("buses", [])] == [state]
 
     def has_said(self, message: str) -> bool:
-        return message in self.gw.journal(UNIT)
+        """Whether the journal has it, of the service or of systemd on it, since the last boot."""
+        return message in self.gw.journal(UNIT, "-b")
 
     def ledger(self) -> Ledger:
         return ledger.of_objects(self.receiver.objects, AGENT)

@@ -23,6 +23,7 @@ popen_outside(*command)       a program of this machine at the gateway's 127.0.0
 install(*debs)                unattended, without network
 copy_in(file, target), write(target, text)     with owner= and mode=
 read(path), exists(path), files(*folders)      text; whether; a listing to compare
+path(path)                    where it is for this machine, while it runs
 journal(unit, *options)       the messages only, of all boots; "-b": of this one, "-b", "-1": the one before
 properties(unit, *names)      systemctl show
 main_pid(unit)                inside; 0 where it does not run
@@ -152,6 +153,10 @@ class Gateway(Container):
         script = 'mkdir -p "${1%/*}"; umask 077; cat >"$1"; chown "$2" "$1"; chmod "$3" "$1"'
         command = ("sh", "-ec", script, "take", target, owner, f"{mode:o}")
         subprocess.run(self.entering(command), stdin=file, check=True)
+
+    def path(self, path: str) -> Path:
+        """Where a file of the running gateway is for this machine. An absolute link in it leads astray."""
+        return Path(f"/proc/{self._leader}/root{path}")
 
     def read(self, path: str) -> str:
         return self.enter("cat", path).out
