@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.conftest import ROOT
@@ -18,7 +18,7 @@ from tests.conftest import ROOT
 Patch = Mapping[str, tuple[str, str]]
 """File below edge_agent/ to a text in it and what stands there instead."""
 
-_RUN = "    return agent.run(stop)\n"
+_RUN = "    status = agent.run(stop)\n"
 CRASHES_AT_ONCE: Patch = {"cli/run.py": (_RUN, "    raise SystemExit(9)\n")}
 CRASHES_LATER: Patch = {
     "cli/run.py": (_RUN, f"    import os\n    threading.Timer(4.0, os._exit, (9,)).start()\n{_RUN}")
@@ -69,3 +69,26 @@ def _patched(tree: Path, patches: tuple[Patch, ...]) -> Path:
             assert text.count(old) == 1, f"{name} has changed: {old!r}"
             path.write_text(text.replace(old, new))
     return tree
+
+
+def altered(deb: Path, version: str, alter: Callable[[Path], object]) -> Path:
+    """The package with another version and what `alter` does to its tree, beside it."""
+    target = deb.with_name(deb.name.replace(deb.name.split("_")[1], version))
+    with tempfile.TemporaryDirectory() as made:
+        tree = Path(made, "tree")
+        subprocess.run(["dpkg-deb", "-R", str(deb), str(tree)], check=True)
+        control = tree / "DEBIAN/control"
+        lines = control.read_text().splitlines(True)
+        control.write_text("".join(f"Version: {version}\n" if "Version:" in line else line for line in lines))
+        alter(tree)
+        command = ["dpkg-deb", "--root-owner-group", "-Zgzip", "--build", str(tree), str(target)]
+        subprocess.run(command, check=True, capture_output=True)
+    return target
+
+
+def fails(script: Path) -> None:
+    script.write_text("#!/bin/sh\necho 'this script is broken' >&2\nexit 1\n")
+
+
+def depends(control: Path, package: str) -> None:
+    control.write_text(control.read_text().replace("Depends: ", f"Depends: {package}, "))
