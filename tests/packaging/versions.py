@@ -10,27 +10,32 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.conftest import ROOT
 
-Patch = Mapping[str, tuple[str, str]]
-"""File below edge_agent/ to a text in it and what stands there instead."""
+Patch = tuple[str, str, str]
+"""File below edge_agent/, a text in it, and what stands there instead."""
 
 _RUN = "    status = agent.run(stop)\n"
-CRASHES_AT_ONCE: Patch = {"cli/run.py": (_RUN, "    raise SystemExit(9)\n")}
-CRASHES_LATER: Patch = {
-    "cli/run.py": (_RUN, f"    import os\n    threading.Timer(4.0, os._exit, (9,)).start()\n{_RUN}")
-}
+CRASHES_AT_ONCE: Patch = ("cli/run.py", _RUN, "    raise SystemExit(9)\n")
+CRASHES_LATER: Patch = (
+    "cli/run.py",
+    _RUN,
+    f"    import os\n    threading.Timer(4.0, os._exit, (9,)).start()\n{_RUN}",
+)
 """Ready, and four seconds later gone."""
-NEVER_CONNECTS: Patch = {
-    "uplink/connection/dial.py": (
-        "socket.create_connection((host, address.port)",
-        "socket.create_connection((host, 1)",
-    )
-}
-NEWER_SPOOL: Patch = {"spool/segment.py": ("\nVERSION = 1\n", "\nVERSION = 2\n")}
+NEVER_CONNECTS: Patch = (
+    "uplink/connection/dial.py",
+    "socket.create_connection((host, address.port)",
+    "socket.create_connection((host, 1)",
+)
+NEWER_SPOOL: tuple[Patch, ...] = (
+    ("spool/segment.py", "\nVERSION = 1\n", "\nVERSION = 2\n"),
+    ("spool/segment.py", "or version != VERSION or", "or version not in (1, VERSION) or"),
+)
+"""Reads what earlier versions wrote, and writes what they cannot read."""
 
 
 def build(folder: Path, version: str, *patches: Patch) -> Path:
@@ -62,12 +67,11 @@ def _patched(tree: Path, patches: tuple[Patch, ...]) -> Path:
     for name in ("edge_agent", "firmware_profiles"):
         shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tree)
-    for patch in patches:
-        for name, (old, new) in patch.items():
-            path = tree / "edge_agent" / name
-            text = path.read_text()
-            assert text.count(old) == 1, f"{name} has changed: {old!r}"
-            path.write_text(text.replace(old, new))
+    for name, old, new in patches:
+        path = tree / "edge_agent" / name
+        text = path.read_text()
+        assert text.count(old) == 1, f"{name} has changed: {old!r}"
+        path.write_text(text.replace(old, new))
     return tree
 
 
