@@ -60,6 +60,11 @@ def restart(unit: str = UNIT) -> None:
     _systemctl("restart", unit)
 
 
+def restart_unattended(unit: str = UNIT) -> None:
+    """Ask for it and do not wait: whoever watches the unit sees what comes of it."""
+    _systemctl("restart", "--no-block", unit)
+
+
 def journal(lines: int = 15, unit: str = UNIT) -> list[str]:
     """What the unit last said in the journal since it was last started, without times; empty where it cannot
     be read."""

@@ -28,6 +28,7 @@ _NEEDS = {
     "lintian": lambda: shutil.which("lintian"),
     "python3-msgpack": lambda: Path("/usr/lib/python3/dist-packages/msgpack").is_dir(),
     "python3-serial": lambda: Path("/usr/lib/python3/dist-packages/serial").is_dir(),
+    "dpkg-deb": lambda: shutil.which("dpkg-deb"),
     "python3-systemd": lambda: _importable("systemd.journal"),
 }
 
