@@ -7,11 +7,12 @@ BIN     := $(VENV)/bin
 SECONDS ?=
 NATIVE  := edge_agent/kernels/_native/.built
 BENCHES := kernels footprint bus plan spool records delivery receiver
-DEPS    := mosquitto libmodbus-dev libsystemd-dev pkg-config python3-dev openssl lld postgresql
+DEPS    := mosquitto libmodbus-dev libsystemd-dev pkg-config python3-dev openssl lld postgresql \
+           mosquitto-clients mmdebstrap systemd-container iproute2 lintian python3-msgpack qemu-user-static
 # What a kernel library is made from: a change here makes the native library stale.
 KERNEL_SOURCES := $(shell find edge_agent/kernels -name '*.py')
 
-.PHONY: help deps venv demo kernels deb lint type format test golden soak bench clean
+.PHONY: help deps venv demo kernels deb roots lint type format test golden soak bench clean
 
 help:
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -53,8 +54,7 @@ demo: $(VENV)/.runtime $(NATIVE) ## simulator, agent, receiver and a broker, no 
 	  $(BIN)/python -c 'import amqtt' 2>/dev/null || $(BIN)/pip install -q "amqtt==0.12.1"
 	@$(BIN)/edge-agent demo $(if $(SECONDS),--seconds $(SECONDS))
 
-deb: $(VENV)/.runtime ## the Debian packages of all architectures, in dist/
-	$(BIN)/python packaging/build.py --output dist
+.PHONY: help deps venv demo kernels deb roots lint type format test golden soak bench clean
 
 lint: $(VENV)/.dev ## ruff: style, banned imports
 	$(BIN)/ruff check .
@@ -73,6 +73,7 @@ test: $(VENV)/.dev $(NATIVE) ## all tests but the long ones
 	$(BIN)/pytest -q -m "not soak" -n 3 --dist loadfile tests/contract tests/crash tests/rigs tests/independent
 	$(BIN)/pytest -q -m "not soak and not quiet" -n 2 --dist loadfile tests/e2e
 	$(BIN)/pytest -q -m "quiet and not soak" tests/e2e
+	$(BIN)/pytest -q -m "not soak" -n 2 --dist loadfile tests/packaging
 	$(BIN)/pytest -q -m "not soak" -n 2 tests/unit
 
 golden: $(NATIVE) ## after an intended change of a kernel's results

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.rigs import enclosure
+
 if TYPE_CHECKING:
     from tests.contract.postgres import Postgres
 
@@ -26,6 +28,11 @@ _NEEDS = {
     "python3-systemd": lambda: _importable("systemd.journal"),
 }
 
+# What needs more than a package: why it is not to be had here.
+_WHY_NOT = {
+    "gateway": enclosure.why_not,
+}
+
 
 def _importable(name: str) -> bool:
     import importlib.util
@@ -39,10 +46,16 @@ def _importable(name: str) -> bool:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers("needs"):
         for name in marker.args:
-            if not _NEEDS[name]():
+            if why := _missing(name):
                 if os.environ.get("CI"):
-                    pytest.fail(f"{name} is missing: `make deps` installs it", pytrace=False)
-                pytest.skip(f"{name} is missing: `make deps` installs it")
+                    pytest.fail(why, pytrace=False)
+                pytest.skip(why)
+
+
+def _missing(name: str) -> str:
+    if name in _WHY_NOT:
+        return _WHY_NOT[name]()
+    return "" if _NEEDS[name]() else f"{name} is missing: `make deps` installs it"
 
 
 @pytest.fixture(scope="session")
