@@ -34,6 +34,8 @@ cp usr/share/base-passwd/group.master etc/group
 rm etc/dpkg/dpkg.cfg.d/99mmdebstrap
 """
 _NOT_NEEDED = ("/usr/share/man/*", "/usr/share/locale/*", "/usr/share/doc/*")
+# Without the archive of security updates: its lists for the rarer architectures are at times out of step.
+_MIRROR = "http://deb.debian.org/debian"
 _MERGED_USR = "/usr/share/mmdebstrap/hooks/merged-usr"
 
 
@@ -54,6 +56,7 @@ class Extracted(roots.Recipe):
             f"--include={self.include}",
             self.suite,
             str(folder),
+            _MIRROR,
         ]
 
 
