@@ -12,7 +12,7 @@ DEPS    := mosquitto libmodbus-dev libsystemd-dev pkg-config python3-dev openssl
 # What a kernel library is made from: a change here makes the native library stale.
 KERNEL_SOURCES := $(shell find edge_agent/kernels -name '*.py')
 
-.PHONY: help deps venv demo kernels deb roots lint type format test golden soak bench clean
+.PHONY: help deps venv demo kernels roots deb lint type format test golden soak bench clean
 
 help:
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -54,7 +54,11 @@ demo: $(VENV)/.runtime $(NATIVE) ## simulator, agent, receiver and a broker, no 
 	  $(BIN)/python -c 'import amqtt' 2>/dev/null || $(BIN)/pip install -q "amqtt==0.12.1"
 	@$(BIN)/edge-agent demo $(if $(SECONDS),--seconds $(SECONDS))
 
-.PHONY: help deps venv demo kernels deb roots lint type format test golden soak bench clean
+roots: $(VENV)/.runtime ## fresh Debian systems for the tests of the package, made once a month (root)
+	@$(BIN)/python -m tests.rigs.roots
+
+deb: $(VENV)/.runtime ## the Debian packages of all architectures, in dist/
+	$(BIN)/python packaging/build.py --output dist
 
 lint: $(VENV)/.dev ## ruff: style, banned imports
 	$(BIN)/ruff check .

@@ -39,6 +39,27 @@ def restart(unit: str = UNIT) -> None:
     _systemctl("restart", unit)
 
 
+def journal(lines: int = 15, unit: str = UNIT) -> list[str]:
+    """What the unit last said in the journal since it was last started, without times; empty where it cannot
+    be read."""
+    invocation = properties("InvocationID", unit=unit).get("InvocationID", "")
+    match = f"_SYSTEMD_INVOCATION_ID={invocation}" if invocation else f"_SYSTEMD_UNIT={unit}"
+    command = ("journalctl", "--no-pager", "--quiet", "--output=cat", f"--lines={lines}", match)
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=CALL_TIMEOUT_S,
+            check=False,
+        )
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return []
+    return done.stdout.splitlines() if done.returncode == 0 else []
+
+
 def start_unattended(unit: str) -> None:
     """Ask for the start of a unit and do not wait for it."""
     _systemctl("start", "--no-block", unit)

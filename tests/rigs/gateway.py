@@ -23,7 +23,7 @@ popen_outside(*command)       a program of this machine at the gateway's 127.0.0
 install(*debs)                unattended, without network
 copy_in(file, target), write(target, text)     with owner= and mode=
 read(path), exists(path), files(*folders)      text; whether; a listing to compare
-journal(unit, *options)       the messages only; journal(unit, "-b", "-1"): of the boot before
+journal(unit, *options)       the messages only, of all boots; "-b": of this one, "-b", "-1": the one before
 properties(unit, *names)      systemctl show
 main_pid(unit)                inside; 0 where it does not run
 wait(condition, what)         until it is true; its value. Otherwise the journal is in the error

@@ -69,6 +69,10 @@ class _Program:
             process.send_signal(number)
         return process.wait(_START_S)
 
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def _count(self, said: str) -> int:
         return self.log.read_text(errors="replace").count(said) if self.log.exists() else 0
 

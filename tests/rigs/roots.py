@@ -16,11 +16,12 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,10 @@ _HOOKS = (
 _KEEP = "cleanup/apt/lists,cleanup/apt/cache"
 
 
+_PRIVATE = ("unshare", "--mount", "--propagation", "private")
+_KEPT_MONTHS = 2
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """What a root is made of. `architecture`: Debian's name, empty for this machine's."""
@@ -51,8 +56,11 @@ class Recipe:
         """The folder's: another recipe, or another month, is another folder."""
         made_of = repr((self.include, self.hooks, _KEEP))
         digest = hashlib.sha256(made_of.encode()).hexdigest()[:8]
-        parts = (self.suite, self.architecture, time.strftime("%Y%m"), digest)
-        return "-".join(part for part in parts if part)
+        return f"{self.series}-{time.strftime('%Y%m')}-{digest}"
+
+    @property
+    def series(self) -> str:
+        return "-".join(part for part in (self.suite, self.architecture) if part)
 
     def command(self, folder: Path) -> list[str]:
         architecture = [f"--arch={self.architecture}"] if self.architecture else []
@@ -72,15 +80,18 @@ def unpacked(suite: str) -> Path:
     return made(Recipe(suite=suite))
 
 
-def made(recipe: Recipe) -> Path:
-    """The root of a recipe. Several processes may ask at once: one makes it, the others wait for it."""
+def made(recipe: Recipe, within: Sequence[str] = _PRIVATE) -> Path:
+    """The root of a recipe. Several processes may ask at once: one makes it, the others wait for it.
+
+    `within`: the command that runs mmdebstrap. What that mounts is mounted in a namespace of its own, and
+    gone with it."""
     place = _place()
     place.mkdir(parents=True, exist_ok=True)
     root = place / recipe.name
     if not root.exists():
         with _alone(place / f"{recipe.name}.lock"):
             if not root.exists():
-                _make(recipe, root)
+                _make(recipe, root, within)
     return root
 
 
@@ -96,17 +107,27 @@ def _alone(path: Path) -> Iterator[None]:
         yield
 
 
-def _make(recipe: Recipe, root: Path) -> None:
-    """Beside its place and then renamed: a root is whole or it is not there. What mmdebstrap mounts is
-    mounted in a namespace of its own, and gone with it."""
+def _make(recipe: Recipe, root: Path, within: Sequence[str]) -> None:
+    """Beside its place and then renamed: a root is whole or it is not there."""
     draft = root.with_name(root.name + ".new")
     shutil.rmtree(draft, ignore_errors=True)
-    command = ["unshare", "--mount", "--propagation", "private", *recipe.command(draft)]
+    command = [*within, *recipe.command(draft)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode:
         shutil.rmtree(draft, ignore_errors=True)
         raise RuntimeError(f"{' '.join(command)}:\n{done.stdout}{done.stderr}")
     draft.rename(root)
+    _tidy(recipe, root.parent)
+
+
+def _tidy(recipe: Recipe, place: Path) -> None:
+    """Remove the older ones of the same series. Last month's stay: a test may run on one."""
+    now = time.localtime()
+    for path in place.iterdir():
+        if found := re.fullmatch(rf"{recipe.series}-(\d{{4}})(\d\d)-[0-9a-f]{{8}}", path.name):
+            age = (now.tm_year - int(found[1])) * 12 + now.tm_mon - int(found[2])
+            if age >= _KEPT_MONTHS:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 if __name__ == "__main__":
