@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.rigs import enclosure
+from tests.rigs import enclosure, foreign
 
 if TYPE_CHECKING:
     from tests.contract.postgres import Postgres
@@ -35,6 +35,7 @@ _NEEDS = {
 # What needs more than a package: why it is not to be had here.
 _WHY_NOT = {
     "gateway": enclosure.why_not,
+    "foreign": foreign.why_not,
 }
 
 
