@@ -12,7 +12,7 @@ DEPS    := mosquitto libmodbus-dev libsystemd-dev pkg-config python3-dev openssl
 # What a kernel library is made from: a change here makes the native library stale.
 KERNEL_SOURCES := $(shell find edge_agent/kernels -name '*.py')
 
-.PHONY: help deps venv demo kernels deb lint type format test golden soak bench clean
+.PHONY: help deps venv demo kernels deb bundle lint type format test golden soak bench clean
 
 help:
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -56,6 +56,9 @@ demo: $(VENV)/.runtime $(NATIVE) ## simulator, agent, receiver and a broker, no 
 
 deb: $(VENV)/.runtime ## the Debian packages of all architectures, in dist/
 	$(BIN)/python packaging/build.py --output dist
+
+bundle: $(VENV)/.runtime ## the same with the Debian packages they need, for gateways without network
+	$(BIN)/python packaging/bundle.py --output dist
 
 lint: $(VENV)/.dev ## ruff: style, banned imports
 	$(BIN)/ruff check .
