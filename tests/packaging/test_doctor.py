@@ -197,4 +197,4 @@ def _wrong_configuration(it: Operation) -> None:
     code, found = doctor(gw)
     assert code == 1
     (one,) = of(found, "configuration", f"{FILE}: ")[:1]
-    assert (one["state"], f"$ edge-agent check {FILE}" in one["remedy"]) == ("fault", True)
+    assert (one["state"], f"$ sudo edge-agent check {FILE}" in one["remedy"]) == ("fault", True)
