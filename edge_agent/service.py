@@ -15,6 +15,8 @@ from edge_agent.errors import ServiceError
 UNIT = "edge-agent.service"
 CALL_TIMEOUT_S = 150.0
 """Longer than the unit's own TimeoutStartSec and TimeoutStopSec, which end every start and stop."""
+_PROCESS_EXITED = "98e322203f7a4ed290d09fe03c09fe15"
+"""SD_MESSAGE_UNIT_PROCESS_EXIT of sd-messages(3)."""
 ASK_TIMEOUT_S = 10.0
 """What asking takes at most; a manager that does not answer within it hangs."""
 
@@ -45,6 +47,13 @@ def version() -> str:
     return _systemctl("show", "--property=Version", "--value", timeout_s=ASK_TIMEOUT_S).strip()
 
 
+def last_exit(unit: str = UNIT) -> str:
+    """How its main process ended last, in systemd's words (`code=killed, status=9/KILL`); empty where the
+    journal does not say, or may not be read."""
+    said = _journalctl(f"UNIT={unit}", f"MESSAGE_ID={_PROCESS_EXITED}", lines=1, timeout_s=ASK_TIMEOUT_S)
+    return said[-1].rpartition("process exited, ")[2] if said else ""
+
+
 def text(unit: str = UNIT) -> str:
     """The unit's files as systemd read them, drop-ins last: for what `show` does not print."""
     return _systemctl("cat", unit, timeout_s=ASK_TIMEOUT_S)
@@ -70,7 +79,17 @@ def journal(lines: int = 15, unit: str = UNIT) -> list[str]:
     be read."""
     invocation = properties("InvocationID", unit=unit).get("InvocationID", "")
     match = f"_SYSTEMD_INVOCATION_ID={invocation}" if invocation else f"_SYSTEMD_UNIT={unit}"
-    command = ("journalctl", "--no-pager", "--quiet", "--output=cat", f"--lines={lines}", match)
+    return _journalctl(match, lines=lines, timeout_s=CALL_TIMEOUT_S)
+
+
+def start_unattended(unit: str) -> None:
+    """Ask for the start of a unit and do not wait for it."""
+    _systemctl("start", "--no-block", unit)
+
+
+def _journalctl(*matches: str, lines: int, timeout_s: float) -> list[str]:
+    """The newest messages; empty where the journal cannot be read."""
+    command = ("journalctl", "--no-pager", "--quiet", "--output=cat", f"--lines={lines}", *matches)
     try:
         done = subprocess.run(
             command,
@@ -78,17 +97,12 @@ def journal(lines: int = 15, unit: str = UNIT) -> list[str]:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=CALL_TIMEOUT_S,
+            timeout=timeout_s,
             check=False,
         )
     except (FileNotFoundError, subprocess.TimeoutExpired):
         return []
     return done.stdout.splitlines() if done.returncode == 0 else []
-
-
-def start_unattended(unit: str) -> None:
-    """Ask for the start of a unit and do not wait for it."""
-    _systemctl("start", "--no-block", unit)
 
 
 def _systemctl(*arguments: str, timeout_s: float = CALL_TIMEOUT_S) -> str:

@@ -36,7 +36,8 @@ def run(options: argparse.Namespace) -> int:
     from edge_agent.clock import SystemClock
     from edge_agent.daemon import sockets
     from edge_agent.doctor import show
-    from edge_agent.doctor.examine import Options, examine
+    from edge_agent.doctor.case import Options
+    from edge_agent.doctor.examine import examine
     from edge_agent.doctor.findings import has_fault
 
     # What the parts of the agent would log is said here as findings.

@@ -61,5 +61,5 @@ def _rs485(port: Port) -> Finding:
         )
     return about.skipped(
         f"whether driver {port.driver or 'unknown'} can do it shows only when the agent opens the port",
-        "$ edge-agent status",
+        "$ sudo edge-agent status",
     )

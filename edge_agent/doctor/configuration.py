@@ -74,7 +74,7 @@ def _flawed(about: Subject, loaded: Loaded) -> Finding:
         for one in loaded.problems[:_TOLD]
         if one.hint
     ]
-    return about.fault("; ".join(told) + rest, *hints, f"$ edge-agent check {loaded.path}")
+    return about.fault("; ".join(told) + rest, *hints, f"$ sudo edge-agent check {loaded.path}")
 
 
 def _said(problem: Problem) -> str:

@@ -49,7 +49,7 @@ def _of(snapshot: Snapshot, config_hash: str) -> Iterator[Finding]:
         yield about.ok(f"{name}, {agent['state']}, up {_span(agent['uptime_s'])}, kernels {agent['kernels']}")
     for problem in agent["problems"]:
         words, _, hint = str(problem).partition("\n    hint: ")
-        yield Subject(CHECK, "problem").warning(words, hint or "$ edge-agent status")
+        yield Subject(CHECK, "problem").warning(words, hint or "$ sudo edge-agent status")
     for bus in snapshot["buses"]:
         yield from _bus(bus)
     yield _spool(snapshot["spool"])
@@ -72,7 +72,7 @@ def _bus(bus: Snapshot) -> Iterator[Finding]:
         one = Subject(CHECK, f"device {device['name']}")
         if not told & {None, device["unit_id"]}:
             why = device["why"] or "it does not answer"
-            ask = f"$ edge-agent status --probe {device['name']}"
+            ask = f"$ sudo edge-agent status --probe {device['name']}"
             yield one.fault(f"unit {device['unit_id']} on {bus['name']} is silent ({up} answer): {why}", ask)
 
 
@@ -102,7 +102,7 @@ def _uplink(uplink: Snapshot) -> Finding:
         return about.fault(f"not connected: {error}{backlog}", uplink["hint"])
     if uplink["set_aside"]:
         seen = f"the broker refuses {plural(uplink['set_aside'], 'record')}; they are set aside"
-        return about.warning(seen, "$ edge-agent status")
+        return about.warning(seen, "$ sudo edge-agent status")
     return about.ok(f"connected for {_span(uplink['since_s'])}, MQTT {uplink['protocol']}{backlog}")
 
 

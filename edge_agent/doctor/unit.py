@@ -27,6 +27,8 @@ class Unit:
     result: str = ""
     exit_status: int = 0
     restarts: int = 0
+    last_exit: str = ""
+    """How its process ended last, in systemd's words; empty where that is not known."""
     pid: int = 0
     fragment: str = ""
     drop_ins: tuple[str, ...] = ()
@@ -143,7 +145,7 @@ def _restarts(unit: Unit) -> Iterator[Finding]:
     if not unit.restarts:
         return
     about = Subject(CHECK, "restarts")
-    last = "" if unit.result in ("", "success") else f"; the last time {_why(unit)}"
+    last = f"; it ended last with {unit.last_exit}" if unit.last_exit else ""
     seen = f"systemd has started it again {plural(unit.restarts, 'time')}{last}"
     if unit.restarts >= OFTEN:
         yield about.warning(seen, _JOURNAL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from edge_agent import service
 from edge_agent.doctor.unit import Unit
@@ -21,7 +22,8 @@ def of_the_agent() -> Unit:
         return Unit(no_systemd=True)
     try:
         shown = service.shown(*_PROPERTIES)
-        return parse(shown, "" if shown.get("LoadState") == ("not-found",) else service.text())
+        unit = parse(shown, "" if shown.get("LoadState") == ("not-found",) else service.text())
+        return replace(unit, last_exit=service.last_exit()) if unit.restarts else unit
     except ServiceError as error:
         return Unit(error=str(error).partition("\n")[0])
 

@@ -54,7 +54,7 @@ def test_the_first_three_problems_are_told_with_place_and_hint(count):
     assert one.seen.count("is wrong") == min(count, 3)
     assert one.seen.endswith("; and 1 more") == (count > 3)
     assert "line 1: do 1" in one.remedy
-    assert one.remedy.endswith(f"$ edge-agent check {FILE}")
+    assert one.remedy.endswith(f"$ sudo edge-agent check {FILE}")
 
 
 def test_a_flawed_file_still_has_rights():

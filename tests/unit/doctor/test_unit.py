@@ -94,6 +94,12 @@ def test_many_restarts_are_a_warning(count, state):
     assert (one.state if one else None) is state
 
 
+def test_how_it_ended_last_is_told_where_it_is_known():
+    seen = found(replace(RUNS, restarts=1, last_exit="code=killed, status=9/KILL"))["restarts"].seen
+    assert seen.endswith("1 time; it ended last with code=killed, status=9/KILL")
+    assert found(replace(RUNS, restarts=1))["restarts"].seen.endswith("1 time")
+
+
 def test_changed_unit_files_are_listed():
     unit = replace(RUNS, needs_reload=True, drop_ins=("/etc/systemd/system/edge-agent.service.d/a.conf",))
     notes = [one for one in judge(unit, is_configured=True) if one.subject == "unit files"]
