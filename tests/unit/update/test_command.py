@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from edge_agent import service
 from edge_agent.cli import _update_view, main
+from edge_agent.daemon import systemd
 from edge_agent.update import store as store_module
-from edge_agent.update import unit
 from edge_agent.update.machine import Phase, Update
 from edge_agent.update.store import Result, Store
 from tests.unit.update.orders import NEW, OLD, order
@@ -24,8 +25,8 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(store_module, "Store", lambda: made)
     # Of the whole process, as the helper sets them.
-    monkeypatch.setattr(unit.signal, "signal", lambda *_: None)
-    monkeypatch.setattr(unit.systemd, "setup_logging", lambda: None)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(systemd, "setup_logging", lambda: None)
     return made
 
 
