@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.rigs import enclosure, foreign
+from tests.rigs import enclosure, foreign, vm
 
 if TYPE_CHECKING:
     from tests.contract.postgres import Postgres
@@ -36,6 +36,7 @@ _NEEDS = {
 _WHY_NOT = {
     "gateway": enclosure.why_not,
     "foreign": foreign.why_not,
+    "vm": vm.why_not,
 }
 
 

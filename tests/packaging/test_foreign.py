@@ -37,8 +37,8 @@ def architecture(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def share(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("share")
+def share(architecture: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp(architecture)
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +74,20 @@ class ForeignRig(Rig):
             )
 
 
+@pytest.fixture(scope="module")
+def bare(architecture: str, share: Path) -> Iterator[System]:
+    """Without the package."""
+    with System(foreign_roots.unpacked(architecture), share=share) as system:
+        yield system
+
+
+def names_itself(system: System, machine: str) -> None:
+    """`uname -m` in there, as on a board."""
+    path = system.path("/usr/bin/uname")
+    path.write_text(f"#!/bin/sh\necho {machine}\n")
+    path.chmod(0o755)
+
+
 def test_dpkg_has_it_installed_compiled_and_with_its_user(system, architecture) -> None:
     shown = "${Status} ${Architecture}"
     said = system.run("dpkg-query", "-W", "-f", shown, "edge-agent").out
@@ -87,6 +101,27 @@ def test_dpkg_has_it_installed_compiled_and_with_its_user(system, architecture) 
 
 def test_its_native_kernels_pass_their_self_test(system) -> None:
     assert self_test(system) == "native\n"
+
+
+def test_a_processor_too_old_is_refused_before_anything_is_unpacked(bare, package, architecture) -> None:
+    """ARMv6 is what Raspberry Pi's own system of 32 bits calls armhf as well."""
+    if architecture != "armhf":
+        pytest.skip("only armhf has a processor that is too old")
+    names_itself(bare, "armv6l")
+    refused = bare.install(package, check=False)
+    assert refused.code and "ARMv6" in refused.err and "hint:" in refused.err
+    assert bare.run("test", "-e", "/usr/bin/edge-agent", check=False).code
+    assert "not-installed" in bare.run("dpkg-query", "-W", "-f", "${Status}", "edge-agent", check=False).out
+
+
+def test_32_bits_on_a_linux_of_64_take_the_library_of_32(system, architecture) -> None:
+    """As Raspberry Pi OS of 32 bits on a Pi 4 or 5: the machine calls itself aarch64."""
+    if architecture != "armhf":
+        pytest.skip("only armhf runs on another kernel's architecture")
+    assert (
+        self_test(system, "import os; os.uname = lambda: os.uname_result(('', '', '', '', 'aarch64'))")
+        == "native\n"
+    )
 
 
 def test_a_reading_agent_delivers_what_the_line_served(system, share) -> None:
@@ -106,4 +141,4 @@ def test_a_reading_agent_delivers_what_the_line_served(system, share) -> None:
 
 def self_test(system: System, before: str = "") -> str:
     [program] = system.run("sh", "-c", "echo /usr/lib/edge-agent/*").out.split()
-    return system.run("python3", "-c", before + SELF_TEST, program, f"{program}/vendor").out
+    return system.run("python3", "-c", f"{before}\n{SELF_TEST}", program, f"{program}/vendor").out

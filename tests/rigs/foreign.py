@@ -57,7 +57,7 @@ mount --bind "$share" "$root$share"
 echo ready
 read -r _ || true
 kill -KILL -1 2>/dev/null || true
-umount -l -R "$root"
+umount -l "$root"
 rm -rf --one-file-system "$place"
 ' keeper "$@"
 """
@@ -85,13 +85,14 @@ def why_not() -> str:
 
 
 class System:
-    """`root` is not written to; `share`: a folder of this machine that has the same path inside."""
+    """`root` is not written to; `share`: a folder of this machine that has the same path inside. `folder`:
+    its own place on this machine, removed at its end."""
 
     def __init__(self, root: Path, *, share: Path) -> None:
-        self._place = Path(tempfile.mkdtemp(prefix=f"edge-agent-foreign-{next(_number)}-"))
-        self._root = self._place / "root"
+        self.folder = Path(tempfile.mkdtemp(prefix=f"edge-agent-foreign-{next(_number)}-"))
+        self._root = self.folder / "root"
         spaces = ["--user", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private"]
-        keeper = [*map(str, (self._root, root, self._place, share)), _FORMATS]
+        keeper = [*map(str, (self._root, root, self.folder, share)), _FORMATS]
         self._unshare = subprocess.Popen(
             ["unshare", *spaces, "sh", "-euc", _KEEPER, "keeper", *keeper],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -117,7 +118,7 @@ class System:
         """End all that runs in here; may be called twice."""
         if self._unshare.poll() is None:
             self._unshare.communicate(timeout=_END_S)
-        shutil.rmtree(self._place, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def run(self, *command: str, check: bool = True, timeout_s: float = _COMMAND_S, **env: str) -> Done:
         done = subprocess.run(
@@ -131,9 +132,12 @@ class System:
         return Inside(self._entering(command, {}), **options)
 
     def install(self, deb: Path, *, check: bool = True) -> Done:
-        # Beside the mounts: a package in `share` might be one that the test still changes.
-        shutil.copy(deb, self._place / "upper" / deb.name)
+        shutil.copy(deb, self.path(f"/{deb.name}"))
         return self.run("dpkg", "-i", f"/{deb.name}", check=check)
+
+    def path(self, inside: str) -> Path:
+        """A file in there, as this machine reaches it: the overlay is mounted only in the keeper's sight."""
+        return Path(f"/proc/{self._keeper}/root{self._root}{inside}")
 
     def _entering(self, command: Sequence[str], env: dict[str, str]) -> list[str]:
         enter = ["nsenter", "-t", str(self._keeper), "--user", "--mount", "--pid", "chroot", str(self._root)]

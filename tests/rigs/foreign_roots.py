@@ -20,10 +20,10 @@ _FOR_SCRIPTS = (
 )  # fmt: skip
 # Its argument is the root, and what apt fetched is still in it.
 _ENTER_AS_INSTALLED = r"""
+set -eu
 cd "$1"
 for deb in var/cache/apt/archives/*.deb; do
-  name=$(dpkg-deb -f "$deb" Package)
-  [ "$(dpkg-deb -f "$deb" Multi-Arch)" != same ] || name=$name:$(dpkg-deb -f "$deb" Architecture)
+  name=$(dpkg-deb -W --showformat='${binary:Package}' "$deb")
   : >"var/lib/dpkg/info/$name.list"
   dpkg-deb -f "$deb" | sed "1a Status: install ok installed"
   echo
