@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.rigs import enclosure
+from tests.rigs import enclosure, foreign, vm
 
 if TYPE_CHECKING:
     from tests.contract.postgres import Postgres
@@ -25,12 +25,18 @@ _NEEDS = {
     "cc": lambda: shutil.which("cc"),
     "lld": lambda: shutil.which("ld.lld"),
     "postgresql": lambda: any(Path("/usr/lib/postgresql").glob("*/bin/postgres")) and _importable("psycopg"),
+    "lintian": lambda: shutil.which("lintian"),
+    "python3-msgpack": lambda: Path("/usr/lib/python3/dist-packages/msgpack").is_dir(),
+    "python3-serial": lambda: Path("/usr/lib/python3/dist-packages/serial").is_dir(),
+    "dpkg-deb": lambda: shutil.which("dpkg-deb"),
     "python3-systemd": lambda: _importable("systemd.journal"),
 }
 
 # What needs more than a package: why it is not to be had here.
 _WHY_NOT = {
     "gateway": enclosure.why_not,
+    "foreign": foreign.why_not,
+    "vm": vm.why_not,
 }
 
 

@@ -99,5 +99,9 @@ def _listens(port: int) -> bool:
 
 
 def agent_command(*arguments: str) -> tuple[str, ...]:
-    """This program's own command line."""
-    return (sys.executable, "-m", "edge_agent", *arguments)
+    """This program's own command line, with what started this process: an installed package's folder is known
+    to its launcher only."""
+    started = sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv) + 1]
+    if not started or Path(started[-1]).name not in ("edge-agent", "edge_agent"):
+        started = ["-m", "edge_agent"]
+    return (sys.executable, *started, *arguments)

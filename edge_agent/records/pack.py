@@ -5,9 +5,14 @@ form, a float takes four bytes where that loses nothing and eight where it would
 
 Decoding: before msgpack sees a byte, the structure is walked once. A payload may not be longer than
 its cap, nest deeper than `MAX_DEPTH`, declare more elements or bytes than it holds, carry extension
-types, or have anything behind its one value. So decoding never allocates more than a small multiple
-of the payload: msgpack itself allocates each array by its declared length, and nested headers alone
-would make it reserve 80 MB for a 64 KiB message. Whatever else goes wrong is a `RecordError`.
+types or text that is not UTF-8, or have anything behind its one value. So decoding never allocates
+more than a small multiple of the payload: msgpack itself allocates each array by its declared length,
+and nested headers alone would make it reserve 80 MB for a 64 KiB message. Whatever else goes wrong is
+a `RecordError`.
+
+Nothing that a sender writes can make msgpack itself fail. Releases before 1.2.3, such as Debian's
+1.0.3, never give back what they had decoded when they refuse a map's key (CVE-2026-114613) or a text,
+or when a hook raises. So the walk refuses bad text, and `_Maps` only notes a bad key.
 """
 
 from __future__ import annotations
@@ -56,14 +61,16 @@ def unpack(data: bytes, max_bytes: int = MAX_DECODE_BYTES) -> Any:
     if len(data) > max_bytes:
         raise RecordError(f"record of {len(data)} bytes is longer than {max_bytes}")
     _check_structure(data)
+    maps = _Maps()
     try:
-        return msgpack.unpackb(data, raw=False, strict_map_key=True, object_pairs_hook=_unique)
-    except RecordError:
-        raise
+        value = msgpack.unpackb(data, raw=False, strict_map_key=False, object_pairs_hook=maps.make)
     # msgpack raises a dozen types (ValueError, StackError, UnicodeDecodeError, TypeError ...), and has
     # added some between releases; a receiver must survive them all.
     except Exception as error:  # noqa: BLE001
         raise RecordError(f"not msgpack: {type(error).__name__}: {error}") from None
+    if maps.fault:
+        raise RecordError(maps.fault)
+    return value
 
 
 def _foreign(value: Any) -> bytes:
@@ -89,15 +96,24 @@ def _header(count: int, fix: int, wide: int) -> bytes:
     return struct.pack(">BI", wide + 1, count)
 
 
-def _unique(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
-    """msgpack keeps the last of two equal keys silently, and takes bytes for keys; two readers could then
-    disagree."""
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise RecordError("a map has the same key twice")
-    if not {str}.issuperset(map(type, result)):
-        raise RecordError("a map has a key that is no text")
-    return result
+class _Maps:
+    """Makes the maps of one value. msgpack keeps the last of two equal keys silently, and takes bytes for
+    keys; two readers could then disagree."""
+
+    __slots__ = ("fault",)
+
+    def __init__(self) -> None:
+        self.fault = ""
+
+    def make(self, pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+        """The map of `pairs`, whose keys may be anything; never raises (see above)."""
+        if not {type(key) for key, _ in pairs} <= {str}:
+            self.fault = "a map has a key that is no text"
+            return {}
+        result = dict(pairs)
+        if len(result) != len(pairs):
+            self.fault = "a map has the same key twice"
+        return result
 
 
 # --- the walk over the structure ----------------------------------------------------------------
@@ -109,7 +125,8 @@ _SCALAR = re.compile(
 # Runs of scalars are nearly all of a record; the regular expression engine skips them at C speed. The
 # possessive `*+` keeps it from ever going back.
 _SCALARS = re.compile(rb"(?:" + _SCALAR.pattern + rb")*+", re.DOTALL)
-_BYTES_WIDTH = {0xD9: 1, 0xDA: 2, 0xDB: 4, 0xC4: 1, 0xC5: 2, 0xC6: 4}
+_TEXT_WIDTH = {0xD9: 1, 0xDA: 2, 0xDB: 4}
+_BYTES_WIDTH = {0xC4: 1, 0xC5: 2, 0xC6: 4}
 _ARRAY_WIDTH = {0xDC: 2, 0xDD: 4}
 _MAP_WIDTH = {0xDE: 2, 0xDF: 4}
 
@@ -154,11 +171,14 @@ def _element(data: bytes, at: int) -> tuple[int, int]:
     value begins)."""
     head = data[at]
     if 0xA0 <= head <= 0xBF:
-        return 0, at + 1 + (head & 31)
+        return 0, _text(data, at + 1, head & 31)
     if 0x90 <= head <= 0x9F:
         return head & 15, at + 1
     if 0x80 <= head <= 0x8F:
         return 2 * (head & 15), at + 1
+    if head in _TEXT_WIDTH:
+        body = at + 1 + _TEXT_WIDTH[head]
+        return 0, _text(data, body, int.from_bytes(data[at + 1 : body]))
     if head in _BYTES_WIDTH:
         body = at + 1 + _BYTES_WIDTH[head]
         return 0, body + int.from_bytes(data[at + 1 : body])
@@ -169,3 +189,15 @@ def _element(data: bytes, at: int) -> tuple[int, int]:
         body = at + 1 + _MAP_WIDTH[head]
         return 2 * int.from_bytes(data[at + 1 : body]), body
     raise RecordError(f"byte 0x{head:02x} begins no allowed value (extension, or cut short)")
+
+
+def _text(data: bytes, at: int, length: int) -> int:
+    """Where the text of `length` bytes at `at` ends."""
+    end = at + length
+    try:
+        data[at:end].decode()
+    except UnicodeDecodeError as error:
+        # A text that is cut short may end in the middle of a character; the caller sees that it is cut.
+        if end <= len(data):
+            raise RecordError(f"a text is not UTF-8: {error.reason}") from None
+    return end

@@ -23,7 +23,7 @@ def dependencies(needed: Sequence[str]) -> str:
 
 def control(*, version: str, architecture: str, libraries: str, installed_kib: int) -> str:
     """The control file. `libraries`: what the native code depends on."""
-    text = (PACKAGING / "debian/control").read_text()
+    text = _template()
     values = {
         "VERSION": version,
         "ARCHITECTURE": architecture,
@@ -33,6 +33,15 @@ def control(*, version: str, architecture: str, libraries: str, installed_kib: i
     for name, value in values.items():
         text = text.replace(f"@{name}@", value)
     return text
+
+
+def maintainer() -> str:
+    [line] = [line for line in _template().splitlines() if line.startswith("Maintainer: ")]
+    return line.removeprefix("Maintainer: ")
+
+
+def _template() -> str:
+    return (PACKAGING / "debian/control").read_text()
 
 
 def installed_kib(tree: Tree) -> int:

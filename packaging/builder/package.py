@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from builder import control, kernels, program
+from builder import changelog, completion, control, kernels, manual, program, vendored
+from builder.describe import Command
 from builder.sources import PACKAGING, ROOT, BuildError
 from builder.tree import Tree
 from edge_agent.kernels.build import elf
-
-ARCHITECTURES = ("amd64", "arm64", "armhf")
 
 
 def make(
@@ -23,7 +24,7 @@ def make(
     path = output / f"edge-agent_{version}_{architecture}.deb"
     with TemporaryDirectory(prefix="edge-agent-deb-") as folder:
         tree = Tree(Path(folder) / "tree")
-        fill(tree, architecture, version, source)
+        fill(tree, architecture, version, source, date_s)
         _add_control(tree, architecture, version, source)
         tree.settle(date_s)
         made = Path(folder) / path.name
@@ -36,15 +37,38 @@ def make(
     return path
 
 
-def fill(tree: Tree, architecture: str, version: str, source: Path) -> None:
+def fill(tree: Tree, architecture: str, version: str, source: Path, date_s: int) -> None:
     """Everything that will be on the gateway."""
     program.add(tree, source, version, architecture)
     tree.add_folder(PACKAGING / "files")
-    documents = "usr/share/doc/edge-agent"
-    tree.add(f"{documents}/copyright", (PACKAGING / "debian/copyright").read_bytes())
-    tree.add_gzipped(f"{documents}/changelog.gz", (ROOT / "CHANGELOG.md").read_bytes())
-    overrides = PACKAGING / "debian/lintian-overrides"
-    tree.add("usr/share/lintian/overrides/edge-agent", overrides.read_bytes())
+    _add_documents(tree, version, date_s)
+    commands = _commands(source)
+    for path, page in manual.pages(commands, version, date_s):
+        tree.add_gzipped(f"{path}.gz", page)
+    tree.add(completion.PATH, completion.script(commands).encode())
+
+
+def _add_documents(tree: Tree, version: str, date_s: int) -> None:
+    folder = "usr/share/doc/edge-agent"
+    rights = vendored.with_licences((PACKAGING / "debian/copyright").read_text())
+    tree.add(f"{folder}/copyright", rights.encode())
+    changes = changelog.debian((ROOT / "CHANGELOG.md").read_text(), version, date_s, control.maintainer())
+    tree.add_gzipped(f"{folder}/changelog.gz", changes.encode())
+    # The program's messages and the unit name these.
+    for path in sorted((ROOT / "docs").glob("*.md")):
+        tree.add(f"{folder}/{path.name}", path.read_bytes())
+
+
+def _commands(source: Path) -> list[Command]:
+    """What the program's parser says of itself."""
+    command = (sys.executable, str(PACKAGING / "builder/describe.py"))
+    # The width of this terminal has no part in it.
+    environment = os.environ | {"PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "80"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BuildError(f"the commands of the program cannot be read:\n{done.stderr}")
+    commands: list[Command] = json.loads(done.stdout)
+    return commands
 
 
 def _add_control(tree: Tree, architecture: str, version: str, source: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -26,6 +27,21 @@ def files() -> Iterator[tuple[PurePosixPath, bytes]]:
                     yield path, _headers(archive.read(name))
                 elif not name.endswith("/") and _is_wanted(path):
                     yield path, archive.read(name)
+
+
+def with_licences(text: str) -> str:
+    """`text` with each `@library:file@` replaced by that licence of the library's wheel, in DEP-5's form."""
+    return re.sub(
+        r"^@(\w+):([\w.-]+)@$", lambda found: _licence(found[1], found[2]), text, flags=re.MULTILINE
+    )
+
+
+def _licence(library: str, file: str) -> str:
+    [wheel] = [path for path in wheels() if path.name.startswith(f"{library}-")]
+    with zipfile.ZipFile(wheel) as archive:
+        [name] = [name for name in archive.namelist() if name.endswith(f".dist-info/licenses/{file}")]
+        lines = archive.read(name).decode().strip().splitlines()
+    return "\n".join(f" {line.rstrip()}" if line.strip() else " ." for line in lines)
 
 
 def wheels() -> list[Path]:

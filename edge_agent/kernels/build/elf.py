@@ -11,7 +11,7 @@ from dataclasses import dataclass
 _SHT_SYMTAB, _SHT_DYNSYM, _SHT_DYNAMIC = 2, 11, 6
 _DT_NEEDED, _DT_TEXTREL = 1, 22
 _SHN_UNDEF = 0
-_PT_GNU_STACK = 0x6474E551
+_PT_LOAD, _PT_GNU_STACK = 1, 0x6474E551
 _PF_X = 1
 
 
@@ -27,6 +27,8 @@ class Elf:
     needed: tuple[str, ...]
     """Libraries the dynamic linker must load first."""
     executable_stack: bool
+    page_bytes: int
+    """The largest page of a kernel that can map the file; 0 if there is nothing to map."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,8 @@ def read(data: bytes) -> Elf:
     _, machine, _, _, program_at, section_at, flags, _, program_size, program_count, size, count, _ = header
     sections = [_section(data, section_at + i * size, wide) for i in range(count)]
     undefined, defined = _symbols(data, sections, wide)
-    stacks = [
-        struct.unpack_from("<II" if wide else "<I20xI", data, program_at + i * program_size)
+    segments = [
+        struct.unpack_from("<II40xQ" if wide else "<I20xII", data, program_at + i * program_size)
         for i in range(program_count)
     ]
     return Elf(
@@ -58,7 +60,8 @@ def read(data: bytes) -> Elf:
         undefined=undefined,
         defined=defined,
         needed=_needed(data, sections, wide),
-        executable_stack=any(kind == _PT_GNU_STACK and access & _PF_X for kind, access in stacks),
+        executable_stack=any(kind == _PT_GNU_STACK and access & _PF_X for kind, access, _ in segments),
+        page_bytes=min((align for kind, _, align in segments if kind == _PT_LOAD), default=0),
     )
 
 

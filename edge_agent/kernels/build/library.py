@@ -49,6 +49,8 @@ def check_library(library: bytes, exports: set[str], target: Target) -> None:
         problems.append(f"exports {sorted(facts.defined)}")
     if facts.executable_stack:
         problems.append("asks for an executable stack")
+    if facts.page_bytes < link.PAGE_BYTES:
+        problems.append(f"cannot be mapped with pages of more than {facts.page_bytes} bytes")
     if str(Path.cwd()).encode() in library or b".py" in library:
         problems.append("contains a path of the build machine")
     if problems:

@@ -21,7 +21,10 @@ _LIBC = ("memset", "memcpy", "memmove")
 # Only functions whose result IEEE 754 fixes to the last bit: `pow` or `exp` differ between machines.
 _LIBM = ("floor", "ceil", "trunc", "rint", "round", "fmod", "fma")
 
+PAGE_BYTES = 65536
+"""The largest page that an arm64 kernel may have: every segment begins on a page of its own."""
 _FLAGS = ("-shared", "-s", "-z", "relro", "-z", "now", "-z", "noexecstack", "-z", "defs",
+          "-z", f"max-page-size={PAGE_BYTES}",
           "--as-needed", "--build-id=none", "--hash-style=gnu")  # fmt: skip
 
 

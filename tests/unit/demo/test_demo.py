@@ -6,7 +6,7 @@ import pytest
 
 from edge_agent.clock import SystemClock
 from edge_agent.demo import broker, plant
-from edge_agent.demo.children import Children
+from edge_agent.demo.children import Children, agent_command
 from edge_agent.demo.show import Show
 from edge_agent.demo.tally import Tally, compare
 from edge_agent.errors import EdgeAgentError
@@ -106,3 +106,23 @@ def test_no_child_is_left_behind_and_a_dead_one_is_shown_with_its_log(tmp_path) 
             children.start("late", (sys.executable, "-c", script))
             children.wait_for_path(tmp_path / "never", 20)
     assert sleeper.poll() is not None
+
+
+@pytest.mark.parametrize(
+    ("original", "arguments", "started"),
+    [
+        (["python3", "-ISB", "/usr/bin/edge-agent", "demo"], ["/usr/bin/edge-agent", "demo"],
+         ("-ISB", "/usr/bin/edge-agent")),
+        (["python", "venv/bin/edge-agent", "demo", "--seconds", "2"],
+         ["venv/bin/edge-agent", "demo", "--seconds", "2"], ("venv/bin/edge-agent",)),
+        (["python", "-m", "edge_agent", "demo"], ["/lib/edge_agent/__main__.py", "demo"],
+         ("-m", "edge_agent")),
+        (["python", "-m", "pytest", "tests"], ["pytest/__main__.py", "tests"], ("-m", "edge_agent")),
+        (["python", "-c", "..."], ["-c"], ("-m", "edge_agent")),
+        (["python"], [""], ("-m", "edge_agent")),
+    ],
+)  # fmt: skip
+def test_a_child_is_started_the_way_its_parent_was(original, arguments, started, monkeypatch) -> None:
+    monkeypatch.setattr(sys, "orig_argv", original)
+    monkeypatch.setattr(sys, "argv", arguments)
+    assert agent_command("run") == (sys.executable, *started, "run")

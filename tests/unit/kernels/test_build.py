@@ -13,7 +13,7 @@ import pytest
 
 from edge_agent.errors import KernelError
 from edge_agent.kernels import artifact
-from edge_agent.kernels.build import elf, library
+from edge_agent.kernels.build import elf, library, link
 from edge_agent.kernels.build.targets import TARGETS
 from edge_agent.kernels.catalogue import source_hash
 from edge_agent.kernels.loader import open_library
@@ -65,6 +65,7 @@ def test_each_architecture_gets_a_library_of_its_abi_that_needs_nothing_unusual(
         assert facts.defined == {name for name in GOOD if name != "sample_helper"} | {artifact.SYMBOL}
         assert set(facts.needed) <= {"libc.so.6", "libm.so.6", "libgcc_s.so.1"}
         assert not facts.executable_stack
+        assert facts.page_bytes == 65536
 
 
 def test_helpers_are_inlined_and_no_symbol_of_numba_or_python_is_left(native_library: Path) -> None:
@@ -104,6 +105,13 @@ def test_two_builds_in_different_places_are_identical_and_name_no_place(tmp_path
         contents.append((tree / artifact.library_name(HOST.name)).read_bytes())
     assert contents[0] == contents[1]
     assert not re.search(rb"(/[a-z0-9_.-]+){2}|\.py|tree-number", contents[0])
+
+
+def test_a_library_for_smaller_pages_fails_the_build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A kernel with pages of 64 KiB would refuse it on the gateway."""
+    monkeypatch.setattr(link, "_FLAGS", tuple(flag.replace("65536", "4096") for flag in link._FLAGS))
+    with pytest.raises(KernelError, match="pages of more than 4096 bytes"):
+        library.build(GOOD, [HOST], tmp_path)
 
 
 def test_no_linker_for_another_architecture_says_what_to_install(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
 import struct
+import sys
 import tracemalloc
 from typing import Any
 
@@ -156,3 +158,32 @@ def test_random_bytes_never_raise_anything_else(seed: int) -> None:
             unpack(rng.randbytes(rng.randrange(1, 60)))
         except RecordError:
             continue
+
+
+LONG = b"\xd9\x80" + b"a" * 128
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        pytest.param(b"\x81\x01" + LONG, id="a number as a key"),
+        pytest.param(b"\x81\xc4\x01a" + LONG, id="bytes as a key"),
+        pytest.param(b"\x81\x91\x01" + LONG, id="an array as a key"),
+        pytest.param(b"\x82\xa1a" + LONG + b"\xa1a" + LONG, id="a key twice"),
+        pytest.param(b"\x92" + LONG + b"\x82\xa1a" + LONG + b"\xa1a" + LONG, id="a key twice, deeper"),
+        pytest.param(b"\x92\x92" + LONG + b"\xa1\xff\x01", id="text that is not UTF-8"),
+        pytest.param(b"\x82\xa1a" + LONG + b"\xa1\xff" + LONG, id="a key that is not UTF-8"),
+    ],
+)
+def test_a_refused_value_stays_in_nobodys_memory(refused: bytes) -> None:
+    """Releases of msgpack before 1.2.3 keep what they refuse; Debian has 1.0.3 (tests/packaging)."""
+
+    def refuse(times: int) -> None:
+        for _ in range(times):
+            with contextlib.suppress(RecordError):
+                unpack(refused)
+
+    refuse(10)
+    before = sys.getallocatedblocks()
+    refuse(300)
+    assert sys.getallocatedblocks() - before < 100
