@@ -56,7 +56,7 @@ demo: $(VENV)/.runtime $(NATIVE) ## simulator, agent, receiver and a broker, no 
 	@$(BIN)/edge-agent demo $(if $(SECONDS),--seconds $(SECONDS))
 
 roots: ## fresh Debian systems for the tests of the package, made once a month (root)
-	@$(PYTHON) -m tests.rigs.roots
+	@$(PYTHON) -m tests.rigs.make_roots
 
 deb: $(VENV)/.runtime ## the Debian packages of all architectures, in dist/
 	$(BIN)/python packaging/build.py --output dist
