@@ -8,11 +8,12 @@ SECONDS ?=
 NATIVE  := edge_agent/kernels/_native/.built
 BENCHES := kernels footprint bus plan spool records delivery receiver
 DEPS    := mosquitto libmodbus-dev libsystemd-dev pkg-config python3-dev openssl lld postgresql \
-           lintian python3-msgpack python3-serial
+           mosquitto-clients mmdebstrap debian-archive-keyring systemd-container iproute2 lintian \
+           python3-msgpack python3-serial qemu-user-static
 # What a kernel library is made from: a change here makes the native library stale.
 KERNEL_SOURCES := $(shell find edge_agent/kernels -name '*.py')
 
-.PHONY: help deps venv demo kernels deb bundle lint type format test golden soak bench clean
+.PHONY: help deps venv demo kernels roots deb bundle lint type format test golden soak bench clean
 
 help:
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -54,6 +55,9 @@ demo: $(VENV)/.runtime $(NATIVE) ## simulator, agent, receiver and a broker, no 
 	  $(BIN)/python -c 'import amqtt' 2>/dev/null || $(BIN)/pip install -q "amqtt==0.12.1"
 	@$(BIN)/edge-agent demo $(if $(SECONDS),--seconds $(SECONDS))
 
+roots: ## fresh Debian systems for the tests of the package, made once a month (root)
+	@$(PYTHON) -m tests.rigs.roots
+
 deb: $(VENV)/.runtime ## the Debian packages of all architectures, in dist/
 	$(BIN)/python packaging/build.py --output dist
 
@@ -72,11 +76,12 @@ format: $(VENV)/.dev
 
 # Tests with processes of their own mostly wait, so some run side by side; units compute, and would disturb those.
 test: $(VENV)/.dev $(NATIVE) ## all tests but the long ones
-	@if [ "$$(id -u)" = 0 ]; then $(MAKE) --no-print-directory deps; fi
+	@if [ "$$(id -u)" = 0 ]; then $(MAKE) --no-print-directory deps roots; fi
 	@$(MAKE) --no-print-directory $(VENV)/.systemd
 	$(BIN)/pytest -q -m "not soak" -n 3 --dist loadfile tests/contract tests/crash tests/rigs tests/independent
 	$(BIN)/pytest -q -m "not soak and not quiet" -n 2 --dist loadfile tests/e2e
 	$(BIN)/pytest -q -m "quiet and not soak" tests/e2e
+	$(BIN)/pytest -q -m "not soak" -n 2 --dist loadfile tests/packaging
 	$(BIN)/pytest -q -m "not soak" -n 2 tests/unit
 
 golden: $(NATIVE) ## after an intended change of a kernel's results

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.rigs import enclosure, foreign, vm
+
 if TYPE_CHECKING:
     from tests.contract.postgres import Postgres
 
@@ -26,7 +28,15 @@ _NEEDS = {
     "lintian": lambda: shutil.which("lintian"),
     "python3-msgpack": lambda: Path("/usr/lib/python3/dist-packages/msgpack").is_dir(),
     "python3-serial": lambda: Path("/usr/lib/python3/dist-packages/serial").is_dir(),
+    "dpkg-deb": lambda: shutil.which("dpkg-deb"),
     "python3-systemd": lambda: _importable("systemd.journal"),
+}
+
+# What needs more than a package: why it is not to be had here.
+_WHY_NOT = {
+    "gateway": enclosure.why_not,
+    "foreign": foreign.why_not,
+    "vm": vm.why_not,
 }
 
 
@@ -42,10 +52,25 @@ def _importable(name: str) -> bool:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers("needs"):
         for name in marker.args:
-            if not _NEEDS[name]():
+            if why := _missing(name):
                 if os.environ.get("CI"):
-                    pytest.fail(f"{name} is missing: `make deps` installs it", pytrace=False)
-                pytest.skip(f"{name} is missing: `make deps` installs it")
+                    pytest.fail(why, pytrace=False)
+                pytest.skip(why)
+
+
+def _missing(name: str) -> str:
+    if name in _WHY_NOT:
+        return _WHY_NOT[name]()
+    return "" if _NEEDS[name]() else f"{name} is missing: `make deps` installs it"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tests measured and nobody asserts, `record_property("figures", text)`, from all workers."""
+    reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
+    for report in reports:
+        for name, text in report.user_properties:
+            if name == "figures":
+                terminalreporter.write_line(f"{report.nodeid}: {text}")
 
 
 @pytest.fixture(scope="session")

@@ -35,12 +35,12 @@ from edge_agent.bus.wire.trace import Frame, hex_bytes, render
 from edge_agent.cli import _json, _read_task, _view
 from edge_agent.cli._agent_line import AgentLine, NotOwned, Where, unit_id_of
 from edge_agent.cli._read_task import Task
-from edge_agent.cli._typed import Value, bit, value_of
 from edge_agent.clock import Clock, SystemClock
 from edge_agent.config.links import line_of
 from edge_agent.daemon.sockets import default_path
 from edge_agent.errors import PortError
 from edge_agent.model import NS, DeviceServerLink, MonoNs
+from edge_agent.process.typed import Value, bit, value_of
 
 _AREAS = {
     "coil": "coils",

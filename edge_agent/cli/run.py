@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import sys
 import threading
 from pathlib import Path
 
 from edge_agent.cli import _view
+
+_REINSTALL = "something that came with the package is missing: apt-get install --reinstall edge-agent"
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -21,6 +24,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--config", type=Path, default=Path("/etc/edge-agent/agent.toml"), metavar="FILE")
     parser.add_argument("--socket", type=Path, help=_view.SOCKET_HELP)
+    parser.add_argument(
+        "--state-dir",
+        type=Path,
+        default=_state_dir(),
+        metavar="DIR",
+        help="where the last good configuration is kept, to be run when this one is wrong or crashes again"
+        " and again; default: $STATE_DIRECTORY, which systemd sets, else it is not kept",
+    )
     parser.add_argument("--trace", default="", metavar="BUS", help="print every frame of this bus to stdout")
     parser.add_argument("--verbose", action="store_true", help="log more")
     parser.set_defaults(run=run)
@@ -28,12 +39,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(options: argparse.Namespace) -> int:
     from edge_agent.clock import SystemClock
-    from edge_agent.daemon import sockets, systemd
-    from edge_agent.profiles import load_site
+    from edge_agent.daemon import sockets, systemd, trial
+    from edge_agent.errors import EdgeAgentError
 
     systemd.setup_logging(logging.DEBUG if options.verbose else logging.INFO)
-    site = load_site(options.config)
-    _check_trace(options.trace, [bus.name for bus in site.buses])
+    on_trial = trial.begin(options.config, options.state_dir)
+    _check_trace(options.trace, [bus.name for bus in on_trial.site.buses])
 
     # Before there is anything to end: what is built from here on ends in order, however early it is asked.
     stop = threading.Event()
@@ -41,19 +52,32 @@ def run(options: argparse.Namespace) -> int:
         signal.signal(number, lambda *_: stop.set())
 
     # Only now: a wrong configuration is said without loading the rest.
-    from edge_agent.daemon.agent import Agent, Options
-    from edge_agent.daemon.tracer import Tracer
+    try:
+        from edge_agent.daemon.agent import Agent, Options
+        from edge_agent.daemon.tracer import Tracer
+    except ImportError as error:
+        raise EdgeAgentError(f"{error}\n    hint: {_REINSTALL}") from error
 
     clock = SystemClock()
+    on_trial.started()
     agent = Agent(
-        site,
+        on_trial.site,
         Options(
             socket=options.socket or sockets.default_path(),
             tracer=Tracer(options.trace, sys.stdout, clock) if options.trace else None,
+            trial=on_trial,
         ),
         clock,
     )
-    return agent.run(stop)
+    status = agent.run(stop)
+    on_trial.ended(status)
+    return status
+
+
+def _state_dir() -> Path | None:
+    """systemd gives several folders with colons between them; the unit has one."""
+    first = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
+    return Path(first) if first else None
 
 
 def _check_trace(bus: str, names: list[str]) -> None:

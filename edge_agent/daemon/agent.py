@@ -34,6 +34,7 @@ from edge_agent.daemon.status import StatusServer
 from edge_agent.daemon.supervisor import WatchdogFeeder, trouble
 from edge_agent.daemon.threads import Worker, stop_together
 from edge_agent.daemon.tracer import Tracer
+from edge_agent.daemon.trial import Trial
 from edge_agent.errors import KernelError
 from edge_agent.kernels import selftest
 from edge_agent.model import MonoNs, Site
@@ -70,6 +71,7 @@ class Options:
 
     socket: Path
     tracer: Tracer | None = None
+    trial: Trial | None = None
 
 
 class Agent:
@@ -78,6 +80,7 @@ class Agent:
     def __init__(self, site: Site, options: Options, clock: Clock) -> None:
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         self._site = site
+        self._trial = options.trial
         self._clock = clock
         self._counters = Counters()
         self._chronicle = Chronicle()
@@ -222,7 +225,9 @@ class Agent:
     def trouble(self) -> list[str]:
         """What is wrong now, for people: degraded parts and threads that are late."""
         spool = self._spool.stats()
-        degraded = [f"spool: {spool.problem}"] if spool.problem else []
+        degraded = list(self._trial.problems()) if self._trial is not None else []
+        if spool.problem:
+            degraded.append(f"spool: {spool.problem}")
         if spool.memory_only:
             degraded.append("spool: the disk cannot be used, records live in memory: a restart loses them")
         return [*self.problems, *degraded, *self._sender.problems(), *self._late()]
@@ -249,7 +254,10 @@ class Agent:
     def _supervise(self, feeder: WatchdogFeeder) -> None:
         for entry in self._chronicle.look(self._look()):
             log.log(entry.level, "%s", entry.message, extra=dict(entry.fields))
-        if feeder.due(self._clock.mono_ns(), healthy=not self._late()):
+        now, healthy = self._clock.mono_ns(), not self._late()
+        if self._trial is not None:
+            self._trial.turn(now, healthy=healthy)
+        if feeder.due(now, healthy=healthy):
             systemd.notify("WATCHDOG=1", f"STATUS={self._summary()}")
 
     def _late(self) -> list[str]:
@@ -286,4 +294,7 @@ class Agent:
 
     def _summary(self) -> str:
         site = self._site
-        return f"{len(site.buses)} buses, {len(site.devices)} devices, {len(site.points)} points"
+        said = self._trial.problems() if self._trial is not None else ()
+        return "; ".join(
+            [*said, f"{len(site.buses)} buses, {len(site.devices)} devices, {len(site.points)} points"]
+        )

@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from edge_agent.clock import boot_id
+from edge_agent.clock import UNKNOWN_BOOT, boot_id
 from edge_agent.errors import KernelError
 from edge_agent.kernels import artifact, golden, loopback
 from edge_agent.kernels.catalogue import all_kernels
@@ -32,7 +32,6 @@ _ALARM_S = 10.0
 """Far above the few milliseconds of the vectors on the slowest board; only a hang lasts so long."""
 
 _PASSED = "passed"
-_UNKNOWN_BOOT = "0" * 32
 _DEADLY = (signal.SIGSEGV, signal.SIGILL, signal.SIGBUS, signal.SIGFPE, signal.SIGABRT, signal.SIGALRM)
 
 
@@ -57,7 +56,7 @@ def ensure(state_dir: Path | None, *, library: Path | None = None) -> None:
     content = read_library(path, kernels)
     boot = boot_id()
     stamp = f"{boot} {hashlib.sha256(content).hexdigest()}\n"
-    if boot != _UNKNOWN_BOOT and state_dir is not None and _remembered(state_dir) == stamp:
+    if boot != UNKNOWN_BOOT and state_dir is not None and _remembered(state_dir) == stamp:
         return
     _try_in_child(path, kernels)
     if state_dir is not None:

@@ -7,9 +7,19 @@ Owns the profile schema, the rules of register maps, the search for files. Must 
 time or anything that runs. A profile holds no code, no expressions, no patterns that need an engine.
 """
 
-from edge_agent.profiles.library import Library, default_library
+from edge_agent.profiles.library import Library, default_library, packaged
 from edge_agent.profiles.load import parse
-from edge_agent.profiles.resolve import as_device, load_site, resolve
+from edge_agent.profiles.resolve import as_device, load_site, resolve, site_of
 from edge_agent.profiles.tree import Profile
 
-__all__ = ["Library", "Profile", "as_device", "default_library", "load_site", "parse", "resolve"]
+__all__ = [
+    "Library",
+    "Profile",
+    "as_device",
+    "default_library",
+    "load_site",
+    "packaged",
+    "parse",
+    "resolve",
+    "site_of",
+]

@@ -28,13 +28,21 @@ class Library:
     def __init__(self, search: Sequence[Path]) -> None:
         self.search = tuple(search)
         self._read: dict[str, Profile] = {}
+        self._own: dict[str, bytes] = {}
 
     def get(self, profile_id: str) -> Profile:
         """The profile; InputError when there is none, or with all its problems."""
         if profile_id not in self._read:
             path = self._find(profile_id)
-            self._read[profile_id] = parse(toml.read(path), str(path), profile_id)
+            data = toml.read(path)
+            self._read[profile_id] = parse(data, str(path), profile_id)
+            if packaged() not in path.parents:
+                self._own[profile_id] = data
         return self._read[profile_id]
+
+    def own(self) -> dict[str, bytes]:
+        """The profiles used so far that this program did not come with, by id, as they were read."""
+        return dict(self._own)
 
     def ids(self) -> list[str]:
         """Every id there is a file for."""

@@ -36,7 +36,12 @@ Judge = Callable[[Site, Report], None]
 
 def load_site(path: Path, library: Library | None = None, judge: Judge | None = None) -> Site:
     """The site that the configuration file `path` describes; InputError with all its problems."""
-    config, report = configuration.read(toml.read(path), str(path))
+    return site_of(toml.read(path), str(path), library, judge)
+
+
+def site_of(data: bytes, file: str, library: Library | None = None, judge: Judge | None = None) -> Site:
+    """The same for the bytes of a configuration; `file` is its name in messages."""
+    config, report = configuration.read(data, file)
     site = resolve_into(config, library or default_library(), report)
     report.raise_if_any()
     if judge is not None:

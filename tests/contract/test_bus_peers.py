@@ -15,7 +15,6 @@ from edge_agent.bus.line import Line
 from edge_agent.bus.lines.make import make_line
 from edge_agent.bus.outcomes import DeviceException, ReadRequest, Values
 from edge_agent.bus.wire.manners import AdaptiveTimeout, Manners
-from edge_agent.cli._typed import value_of
 from edge_agent.clock import SystemClock
 from edge_agent.model import (
     NS,
@@ -30,6 +29,7 @@ from edge_agent.model import (
     TcpLink,
     TlsLink,
 )
+from edge_agent.process.typed import value_of
 from tests.contract.bus_slaves import Bridge
 from tests.contract.certificates import Authority
 from tests.contract.pymodbus_server import BITS, WORDS

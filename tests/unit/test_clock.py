@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import os
 import re
+import time
+
+import pytest
 
 from edge_agent import clock
-from edge_agent.clock import FakeClock, SystemClock, boot_id
+from edge_agent.clock import BOOT_VARIABLE, UNKNOWN_BOOT, FakeClock, SystemClock, boot_id
 from edge_agent.model import MonoNs
 
 
@@ -33,3 +37,32 @@ def test_synchronisation_is_what_the_kernel_says(monkeypatch) -> None:
 
 def test_the_boot_id_is_32_hex_digits() -> None:
     assert re.fullmatch("[0-9a-f]{32}", boot_id())
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("0123456789abcdef0123456789abcdef", "0123456789abcdef0123456789abcdef"),
+        ("01234567-89AB-cdef-0123-456789abcdef", "0123456789abcdef0123456789abcdef"),
+        ("%b", UNKNOWN_BOOT),
+        ("", UNKNOWN_BOOT),
+    ],
+)
+def test_where_proc_has_no_boot_id_the_service_manager_says_it(tmp_path, monkeypatch, said, expected) -> None:
+    monkeypatch.setattr(clock, "_BOOT_ID", tmp_path / "boot_id")
+    monkeypatch.setenv(BOOT_VARIABLE, said)
+    assert boot_id() == expected
+    (tmp_path / "boot_id").write_text("fedcba98-7654-3210-fedc-ba9876543210\n")
+    assert boot_id() == "fedcba9876543210fedcba9876543210"
+
+
+@pytest.mark.parametrize(
+    ("age_s", "expected"), [(None, False), (0, True), (31_000, True), (33_000, False), (-60, False)]
+)
+def test_where_the_kernel_may_not_be_asked_timesyncd_is(tmp_path, monkeypatch, age_s, expected) -> None:
+    monkeypatch.setattr(clock, "_adjtimex_synchronised", lambda: None)
+    monkeypatch.setattr(clock, "_TIMESYNCD", file := tmp_path / "synchronized")
+    if age_s is not None:
+        file.touch()
+        os.utime(file, (time.time() - age_s,) * 2)
+    assert SystemClock().synchronised() is expected

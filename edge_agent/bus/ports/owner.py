@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from edge_agent.config.values import printable
+
 
 def owners(path: str, proc: Path = Path("/proc")) -> list[tuple[int, str]]:
     """(pid, name) of every process with this device open, our own included, as far as we may look.
@@ -36,16 +38,22 @@ def _has_open(proc: Path, pid: int, real: str) -> bool:
         return False
     for descriptor in descriptors:
         try:
-            if str(descriptor.readlink()) == real:
+            if str(descriptor.readlink()) == real and _is_ours(descriptor, real):
                 return True
         except OSError:
             continue  # Closed between listing and looking.
     return False
 
 
+def _is_ours(descriptor: Path, real: str) -> bool:
+    """Every container has pseudo-terminals of its own, with the same names as ours."""
+    return not _is_pty(real) or descriptor.stat().st_dev == Path(real).stat().st_dev
+
+
 def _name(proc: Path, pid: int) -> str:
     try:
-        return (proc / str(pid) / "comm").read_text().strip()
+        # A program may call itself anything, and the name is shown on terminals.
+        return printable((proc / str(pid) / "comm").read_text(errors="replace").strip())
     except OSError:
         return "unknown"
 

@@ -12,8 +12,7 @@ from edge_agent.bus.outcomes import DeviceException, Values
 from edge_agent.bus.scan.hints import hints
 from edge_agent.bus.scan.scan import Scan
 from edge_agent.bus.scan.settings import BAUDS, FORMATS, Setting
-from edge_agent.cli import _scan_view, main
-from edge_agent.cli import scan as scan_command
+from edge_agent.cli import _scan_view, _search, main
 from edge_agent.cli._progress import Progress, bar, duration
 from edge_agent.clock import FakeClock
 from edge_agent.daemon import status
@@ -232,7 +231,7 @@ def test_a_device_server_that_an_agent_polls_is_refused(monkeypatch, capsys, lin
         raise PortError("h: name not known", reason="missing")
 
     monkeypatch.setattr(status, "fetch", fetch)
-    monkeypatch.setattr(scan_command, "_turns", not_found)
+    monkeypatch.setattr(_search, "_turns", not_found)
     assert main(["scan", "tcp://h:4001"]) == 1
     assert ("polled by the running agent as bus plant" in capsys.readouterr().err) is refused
 

@@ -73,3 +73,13 @@ def test_folders_of_the_environment_are_searched(tmp_path: Path, monkeypatch: py
     library = default_library()
     assert {"acme/meter", "eastron/sdm630"} <= set(library.ids())
     assert library.get("acme/meter").id == "acme/meter"
+
+
+def test_the_sites_own_profiles_are_known_as_they_were_read_and_the_packaged_ones_are_not(tmp_path) -> None:
+    path = copy(tmp_path, "acme/meter", SDM120.read_text().replace("eastron/sdm120", "acme/meter"))
+    library = Library([packaged(), tmp_path])
+    read = path.read_bytes()
+    library.get("acme/meter")
+    library.get("eastron/sdm120")
+    path.write_text("changed since")
+    assert library.own() == {"acme/meter": read}

@@ -1,6 +1,6 @@
 """Values from registers for a technician's eyes, one at a time. Pure.
 
-The daemon decodes in kernels; this is the plain way for the handful of values of `edge-agent read`.
+The daemon decodes in kernels; this is the plain way for the handful of values that commands show.
 """
 
 from __future__ import annotations
