@@ -3,7 +3,7 @@ account of its lives, by which in the end all that was served is there or declar
 
     with Operation(gw, tmp_path) as it:
         it.begin()
-        it.dies(lambda: gw.enter("kill", "-9", str(gw.main_pid(UNIT))))
+        it.strike(signal.SIGKILL)
         it.reads_again()
         verdict = it.finish()
 """
@@ -13,8 +13,9 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
@@ -99,12 +100,33 @@ class Operation:
         self.enable()
         self.reads_again()
 
-    def dies(self, end: Callable[[], object], how: End = End.KILLED) -> None:
-        """`end` ends its present life; the next one may begin at any moment after."""
+    def strike(self, number: signal.Signals) -> None:
+        """A signal that ends its life, sent at once: its end is known to the moment."""
+        pid = self.gw.host_pid(self.gw.main_pid(UNIT))
+        self._ends(End.KILLED)
+        os.kill(pid, number)
+
+    def cut_power(self) -> None:
+        """A system takes a while to die, so the service stands still before: a power cut is a moment."""
+        pid = self.gw.host_pid(self.gw.main_pid(UNIT))
+        self._ends(End.KILLED)
+        os.kill(pid, signal.SIGSTOP)
+        self.gw.power_cut()
+
+    def _ends(self, how: End) -> None:
+        """Its present life is over; the next one may begin at any moment after."""
         now = time.time_ns()
-        end()
         self.lives.append(Life(self._since, now, how))
         self._since = now
+
+    def was_restarted(self) -> None:
+        """In order, in the middle of something longer, such as an upgrade."""
+        ago = time.monotonic_ns() - 1000 * int(
+            self.gw.properties(UNIT, "ActiveExitTimestampMonotonic")["ActiveExitTimestampMonotonic"]
+        )
+        stopped = time.time_ns() - ago
+        self.lives.append(Life(self._since, stopped, End.STOPPED))
+        self._since = stopped
 
     def replug(self) -> None:
         """The adapter comes back as another device file than the one it was."""
@@ -114,7 +136,8 @@ class Operation:
 
     def finish(self) -> Verdict:
         """Stop the service in order, let the receiver take the rest; what it has against what was served."""
-        self.dies(lambda: self.gw.run("systemctl", "stop", UNIT), End.STOPPED)
+        self._ends(End.STOPPED)
+        self.gw.run("systemctl", "stop", UNIT)
         self.gw.wait(lambda: self.receiver.of_kind("stop"), "a record of the stop")
         self.receiver.finish()
         site = load_site(self._config)

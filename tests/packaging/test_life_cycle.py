@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.verdict import End
 from tests.packaging import versions
 from tests.packaging.operation import FILE, UNIT, Operation
 from tests.rigs import gateway, roots
@@ -99,7 +98,8 @@ def test_an_upgrade_under_load_loses_nothing_and_asks_nothing(gw, it) -> None:
     gw.enter("sh", "-c", f"echo '# by hand' >>{FILE}")
     edited, state = gw.read(FILE), listing(gw, *STATE)
     pid = gw.main_pid(UNIT)
-    it.dies(lambda: apt(gw, NEW), End.STOPPED)
+    apt(gw, NEW)
+    it.was_restarted()
     it.reads_again()
     assert running(it) == NEW and gw.main_pid(UNIT) != pid
     assert gw.read(FILE) == edited
@@ -142,15 +142,16 @@ def test_what_a_newer_version_stored_is_set_aside_and_declared_by_an_older_one(g
 # --- interrupted --------------------------------------------------------------------------------
 
 
-MIDDLE = f"rename:{PROGRAM}/{{new}}/edge_agent/errors.py"
 POINTS = {
     "all is unpacked beside the old": "rename:/usr/bin/edge-agent",
     "only the launcher is new": f"rename:{PROGRAM}/{{new}}/edge_agent/__init__.py",
-    "half of the program is new": MIDDLE,
     "the last file of the program is missing": f"rename:{PROGRAM}/{{new}}/zz-complete",
-    "the new unit is missing": "rename:/usr/lib/systemd/system/edge-agent.service",
     "the old one is still there": f"unlink:{PROGRAM}/{{old}}/zz-complete",
     "half of the old one is gone": f"unlink:{PROGRAM}/{{old}}/edge_agent/errors.py",
+}
+CUTS = {
+    "half of the program is new": f"rename:{PROGRAM}/{{new}}/edge_agent/errors.py",
+    "half of the old one is gone": POINTS["half of the old one is gone"],
 }
 
 
@@ -176,7 +177,7 @@ def test_dpkg_killed_at_any_point_leaves_the_old_or_the_new_one_to_start(gw, it)
     assert gw.run("dpkg", "--audit").out == ""
 
 
-@pytest.mark.parametrize("point", [MIDDLE, POINTS["half of the old one is gone"]])
+@pytest.mark.parametrize("point", CUTS.values(), ids=CUTS.keys())
 def test_a_power_cut_while_dpkg_works_leaves_the_old_or_the_new_one_running(gw, it, point: str) -> None:
     old = running(it)
     new = NEW if old == OLD else OLD
@@ -186,9 +187,10 @@ def test_a_power_cut_while_dpkg_works_leaves_the_old_or_the_new_one_running(gw, 
     while Path(stat).read_text().rpartition(")")[2].split()[0] != "T" and time.monotonic() < deadline:
         time.sleep(0.01)
     assert Path(stat).read_text().rpartition(")")[2].split()[0] == "T", "dpkg has come to the point"
-    gw.power_cut()
+    # nsenter stops with its child, and would not let go of it when the power is cut.
     stopped.kill()
     stopped.wait()
+    gw.power_cut()
     gw.boot_again()
     it.reads_again()
     assert running(it) in (old, new)

@@ -34,17 +34,13 @@ def restarts(gw: Gateway) -> int:
     return int(gw.properties(UNIT, "NRestarts")["NRestarts"])
 
 
-def send(gw: Gateway, number: signal.Signals) -> None:
-    gw.enter("kill", f"-{number.value}", str(gw.main_pid(UNIT)))
-
-
 def told(gap: Object) -> str:
     return f"{gap['lost_stream']} {gap['t1'] - gap['t0']:.2f} s ({gap['reason']})"
 
 
 def test_killed_it_is_started_again(gw, it) -> None:
     before = restarts(gw)
-    it.dies(lambda: send(gw, signal.SIGKILL))
+    it.strike(signal.SIGKILL)
     it.reads_again()
     assert restarts(gw) == before + 1
     assert it.has_said("Main process exited, code=killed, status=9/KILL")
@@ -54,7 +50,7 @@ def test_killed_it_is_started_again(gw, it) -> None:
 
 def test_when_it_hangs_the_watchdog_ends_it_and_it_is_started_again(gw, it) -> None:
     before = restarts(gw)
-    it.dies(lambda: send(gw, signal.SIGSTOP))
+    it.strike(signal.SIGSTOP)
     it.reads_again()
     assert restarts(gw) == before + 1
     assert it.has_said(f"Watchdog timeout (limit {WATCHDOG_S}s)!")
@@ -63,7 +59,7 @@ def test_when_it_hangs_the_watchdog_ends_it_and_it_is_started_again(gw, it) -> N
 
 def test_after_a_power_cut_it_starts_with_the_system(gw, it) -> None:
     epochs = len(it.ledger().starts)
-    it.dies(gw.power_cut)
+    it.cut_power()
     gw.boot_again()
     it.reads_again()
     assert gw.properties(UNIT, "ActiveState", "NRestarts") == {"ActiveState": "active", "NRestarts": "0"}

@@ -8,7 +8,6 @@ and leaves one so, and in the end the receiver has every record. `test_life_cycl
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -92,7 +91,7 @@ def is_in(gw: Gateway, phase: str) -> bool:
 
 def ordered(gw: Gateway, file: str) -> None:
     """And nobody follows it."""
-    gw.popen("edge-agent", "update", file, "--watch", "5s", stderr=subprocess.DEVNULL)
+    gw.enter("systemd-run", "--quiet", "--collect", "edge-agent", "update", file, "--watch", "5s")
 
 
 def state(gw: Gateway, name: str = "edge-agent") -> str:
