@@ -19,6 +19,9 @@ from tests.conftest import ROOT
 from tests.rigs import gateway, roots
 from tests.rigs.gateway import Gateway
 
+FIRST_S = 400
+"""Only for what hangs; a test may say less."""
+
 Installed = Callable[[str], Gateway]
 
 
@@ -28,6 +31,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.needs("gateway", "mosquitto"))
+            # The first one of a checkout compiles the kernels, and waits for who does.
+            item.add_marker(pytest.mark.timeout(FIRST_S))
 
 
 @pytest.fixture(scope="session")

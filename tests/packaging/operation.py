@@ -113,11 +113,17 @@ class Operation:
         os.kill(pid, signal.SIGSTOP)
         self.gw.power_cut()
 
-    def _ends(self, how: End) -> None:
-        """Its present life is over; the next one may begin at any moment after."""
-        now = time.time_ns()
-        self.lives.append(Life(self._since, now, how))
-        self._since = now
+    def was_restarted(self) -> None:
+        """In order, by what takes its time, such as an upgrade: it ran on until systemd stopped it."""
+        name = "ActiveExitTimestampMonotonic"
+        ago = time.monotonic_ns() - 1000 * int(self.gw.properties(UNIT, name)[name])
+        self._ends(End.STOPPED, time.time_ns() - ago)
+
+    def _ends(self, how: End, when: int = 0) -> None:
+        """Its present life is over, now or `when`; the next one may begin at any moment after."""
+        when = when or time.time_ns()
+        self.lives.append(Life(self._since, when, how))
+        self._since = when
 
     def was_restarted(self) -> None:
         """In order, in the middle of something longer, such as an upgrade."""
