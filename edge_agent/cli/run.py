@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import logging
 import os
 import signal
@@ -42,6 +43,8 @@ def run(options: argparse.Namespace) -> int:
     from edge_agent.daemon import sockets, systemd, trial
     from edge_agent.errors import EdgeAgentError
 
+    # Where each thread was goes to the journal when the watchdog aborts an agent that hangs.
+    faulthandler.enable()
     systemd.setup_logging(logging.DEBUG if options.verbose else logging.INFO)
     on_trial = trial.begin(options.config, options.state_dir)
     _check_trace(options.trace, [bus.name for bus in on_trial.site.buses])
