@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from edge_agent.cli import _view
@@ -44,7 +45,8 @@ def run(options: argparse.Namespace) -> int:
     from edge_agent.errors import EdgeAgentError
 
     # Where each thread was goes to the journal when the watchdog aborts an agent that hangs.
-    faulthandler.enable()
+    with suppress(OSError, RuntimeError):
+        faulthandler.enable()
     systemd.setup_logging(logging.DEBUG if options.verbose else logging.INFO)
     on_trial = trial.begin(options.config, options.state_dir)
     _check_trace(options.trace, [bus.name for bus in on_trial.site.buses])
