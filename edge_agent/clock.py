@@ -88,8 +88,8 @@ class FakeClock:
 
 
 def unasked_keeper() -> str:
-    """Who keeps the clock, where only the kernel could say whether it is synchronised and a sandbox forbids to
-    ask it; empty where all is well."""
+    """Who keeps the clock, where only the kernel could say whether it is synchronised and a sandbox forbids
+    to ask it; empty where all is well."""
     if _adjtimex_synchronised() is not None or _TIMESYNCD.exists():
         return ""
     return next((name for name, trace in _KEEPERS.items() if trace.exists()), "")
