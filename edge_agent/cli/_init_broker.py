@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from edge_agent.cli._init_task import Given
 from edge_agent.clock import Clock
 from edge_agent.commissioning import checks, files
 from edge_agent.commissioning.reach import Reached, reach
-from edge_agent.commissioning.terminal import Person, checked
+from edge_agent.commissioning.terminal import Person, checked, told
 from edge_agent.commissioning.toml_text import harmless
 from edge_agent.config import identity
 from edge_agent.errors import EdgeAgentError
@@ -53,6 +52,8 @@ def uplink(given: Given, person: Person) -> tuple[UplinkDef, str]:
         insecure = True
     tls = _tls(given, url, person)
     username, password_file, password = _login(given, person)
+    for path in (*tls.values(), given.password_file):
+        _warn_if_hidden(path, given, person)
     told = UplinkDef(
         url=url,
         username=username,
@@ -93,6 +94,22 @@ def _file(text: str) -> str:
     return path
 
 
+def _warn_if_hidden(path: str, given: Given, person: Person) -> None:
+    """What root alone may read reaches the service from one folder only."""
+    keys = files.password_path(given.config).parent
+    if not path or Path(path).parent == keys:
+        return
+    try:
+        readable = Path(path).stat().st_mode & 0o044
+    except OSError as error:
+        told(person, f"warning: {path}: {error.strerror}")
+        return
+    if not readable:
+        told(
+            person, f"warning: the service may not read {path}; put it into {keys}, where it may stay root's"
+        )
+
+
 def _login(given: Given, person: Person) -> tuple[str, str, str]:
     """(user, password file, password typed)"""
     username = given.username
@@ -114,9 +131,8 @@ def try_it(uplink: UplinkDef, name: Names, password: str, person: Person, clock:
     if reached.failure is None:
         person.say(f"  It lets us in (MQTT {reached.protocol}).")
         return reached
-    for line in textwrap.wrap(f"warning: {harmless(str(reached.failure), 400)}", 77):
-        person.say("  " + line)
-    person.say("  The agent tries again by itself; records wait on the disk until then.")
+    told(person, f"warning: {harmless(str(reached.failure), 400)}")
+    told(person, "The agent tries again by itself; records wait on the disk until then.")
     if not person.agree("Go on all the same?", default=True):
         raise EdgeAgentError("nothing was written")
     return reached

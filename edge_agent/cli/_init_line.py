@@ -20,7 +20,7 @@ from edge_agent.bus.wire.frames import exception_name
 from edge_agent.cli import _scan_task, _search
 from edge_agent.cli._init_task import Given
 from edge_agent.cli._problems import wrong
-from edge_agent.commissioning import checks, ports, terminal
+from edge_agent.commissioning import checks, ports
 from edge_agent.commissioning.terminal import Person, told
 from edge_agent.config import values
 from edge_agent.errors import EdgeAgentError, PortError
@@ -31,6 +31,8 @@ from edge_agent.profiles.dangers import dangers
 _EXAMPLE = "/dev/ttyUSB0"
 _HIGHEST_UNIT = 247
 """Beyond it unit ids are reserved: who has such a device writes it into the file."""
+_MANY = 20
+"""Devices by TCP that no line behind a gateway has."""
 _ALL = f"1-{_HIGHEST_UNIT}"
 
 
@@ -87,10 +89,6 @@ def _where(given: Given, person: Person) -> str | TcpLink:
 
 
 def _chosen(found: Sequence[ports.FoundPort], person: Person) -> str:
-    if not person.is_there:
-        there = ", ".join(one.path for one in found) or "none is seen"
-        hint = f"say --port PATH or --tcp HOST; there: {there}"
-        raise terminal.missing("--port", "which serial port?", hint)
     for number, one in enumerate(found, 1):
         person.say(f"  {number}  {one.path}")
         also = [one.device] if one.device != one.path else []
@@ -120,10 +118,18 @@ def _check_there(path: str) -> None:
         Path(path).stat()
     except OSError as error:
         raise refused(path, error) from None
-    if owner.others(path):
-        raise in_use(path)
+    if others := owner.others(path):
+        raise _used_by_us(path) if any(name == "edge-agent" for _, name in others) else in_use(path)
     if not os.access(path, os.R_OK | os.W_OK):
         raise refused(path, PermissionError(13, "Permission denied"))
+
+
+def _used_by_us(path: str) -> PortError:
+    return PortError(
+        f"{path}: in use by a running edge-agent",
+        reason="busy",
+        hint="stop it first: systemctl stop edge-agent; init starts it again",
+    )
 
 
 # --- by search --------------------------------------------------------------------------------------
@@ -186,7 +192,7 @@ def _searched(given: Given, where: str | TcpLink, units: str, person: Person, se
         return _silent(given, where, person)
     return Line(
         link=_link(given, where, found[0].setting),
-        units=tuple(unit.unit_id for unit in found),
+        units=_wanted([unit.unit_id for unit in found], given, where, person),
         heard={unit.unit_id: _heard(unit) for unit in found},
         scanned=True,
     )
@@ -196,6 +202,15 @@ def _of_one_setting(scan: Scan) -> list[Unit]:
     """Those at the setting of the first that answered: a line has one."""
     found = [unit for unit in scan.found if unit.unit_id <= _HIGHEST_UNIT]
     return sorted((unit for unit in found if unit.setting == found[0].setting), key=lambda unit: unit.unit_id)
+
+
+def _wanted(found: Sequence[int], given: Given, where: str | TcpLink, person: Person) -> tuple[int, ...]:
+    """Which are meant, where a device with a network socket answers as every unit id."""
+    if isinstance(where, str) or len(found) < _MANY or given.units:
+        return tuple(found)
+    told(person, f"{len(found)} unit ids answer.")
+    default = str(found[0]) if person.is_there else ""
+    return person.ask("Unit ids to configure", checks.unit_ids, default=default, option="--units")
 
 
 def _heard(unit: Unit) -> str:

@@ -126,7 +126,10 @@ def _show(person: Person, snapshot: Mapping[str, Any]) -> None:
     person.say()
     few, left = _few(snapshot)
     for line in [*_view.overview(snapshot, WIDTH), "", *_view.values(few)]:
-        person.say(line[:WIDTH])
+        if len(line) > WIDTH:
+            told(person, line, "")
+        else:
+            person.say(line)
     person.say(f"... {left} more\n" if left else "")
     if any(state != "up" for state in states(snapshot).values()):
         told(person, "Not every device answers: the lines with ! say why.", "")

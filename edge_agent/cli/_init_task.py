@@ -105,6 +105,8 @@ def parse(options: argparse.Namespace) -> Given:
         insecure=options.insecure,
     )
     _check_broker(given, problems)
+    if options.yes:
+        _check_complete(options, problems)
     if problems.all:
         raise InputError(problems.all)
     return given
@@ -137,6 +139,15 @@ def _check_line(options: argparse.Namespace, problems: Problems) -> None:
     if options.units is not None:
         nobody: tuple[int, ...] = ()
         problems.parsed("--units", checks.unit_ids, options.units, nobody)
+
+
+def _check_complete(options: argparse.Namespace, problems: Problems) -> None:
+    """What has no default and nobody is asked for: said before a search of minutes, not after it."""
+    if options.port is None and options.tcp is None:
+        problems.add("--port", "is missing", "", "or --tcp HOST; without --yes the ports are shown")
+    for option in ("site", "broker"):
+        if getattr(options, option) is None:
+            problems.add(f"--{option}", "is missing", "", "without --yes it is asked for")
 
 
 def _check_broker(given: Given, problems: Problems) -> None:

@@ -110,6 +110,7 @@ class Course:
     def _answers(self) -> tuple[Answers, str, Reached]:
         """Everything that goes into the file, the password that does not, and what the broker said."""
         given, person, library = self._given, self._person, self._search.library
+        _init_devices.check(given.devices, library)
         _introduce(given, person, starts=not self._options.no_service)
         self._title(1, "The line")
         line = _init_line.of(given, person, self._search)
