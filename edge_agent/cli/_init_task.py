@@ -98,7 +98,7 @@ def parse(options: argparse.Namespace) -> Given:
         devices=_devices(options.device, problems),
         site=_text("--site", checks.topic_level, options.site, problems),
         agent=_text("--id", checks.topic_level, options.id, problems),
-        broker=_text("--broker", checks.url, options.broker, problems),
+        broker=_broker(options.broker, problems),
         username=_text("--user", checks.user_name, options.user, problems),
         password_file=_text("--password-file", checks.file_path, options.password_file, problems),
         tls={name: _text(f"--{name}", checks.file_path, getattr(options, name), problems) for name in _TLS},
@@ -114,6 +114,14 @@ def parse(options: argparse.Namespace) -> Given:
 
 def _text(option: str, check: checks.Check, text: str | None, problems: Problems) -> str:
     return "" if text is None else problems.parsed(option, check, text, "")
+
+
+def _broker(text: str | None, problems: Problems) -> str:
+    if text is not None and "@" in text:
+        # What is wrong is repeated in messages, and those end up in logs.
+        problems.add("--broker", "must not contain a user or password", "not shown", "say --user")
+        return ""
+    return _text("--broker", checks.url, text, problems)
 
 
 def _devices(given: list[str], problems: Problems) -> tuple[Named, ...]:

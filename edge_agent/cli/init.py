@@ -16,6 +16,7 @@ from edge_agent.cli import (
     _init_devices,
     _init_line,
     _init_result,
+    _init_search,
     _init_service,
     _init_task,
     _json,
@@ -88,7 +89,7 @@ class Course:
         self._given = given
         self._person = person
         self._clock = SystemClock()
-        self._search = _init_line.Search(
+        self._search = _init_search.Search(
             library=default_library(), socket=options.socket or sockets.default_path(), out=out
         )
         self.written = False

@@ -203,6 +203,12 @@ def test_what_is_wrong_is_said_by_its_option_and_nothing_is_written(words, key, 
     assert not config.parent.exists()
 
 
+def test_a_password_in_the_address_is_not_repeated(config, capsys):
+    assert init(config, *PORT, "--site", "a", "--broker", "mqtts://user:geheim@broker") == 2
+    said = capsys.readouterr()
+    assert "--user" in said.err and "geheim" not in said.err + said.out
+
+
 def test_all_that_is_missing_is_said_at_once_and_before_a_search(config, capsys):
     assert init(config) == 2
     out, err = capsys.readouterr()
