@@ -12,6 +12,8 @@ from edge_agent.commissioning.reach import Reached, reach
 from edge_agent.commissioning.terminal import Person, checked, told
 from edge_agent.commissioning.toml_text import harmless
 from edge_agent.config import identity
+from edge_agent.daemon import status
+from edge_agent.daemon.sockets import NoAgent
 from edge_agent.errors import EdgeAgentError
 from edge_agent.model import UplinkDef
 from edge_agent.uplink.topics import client_id
@@ -64,6 +66,17 @@ def uplink(given: Given, person: Person) -> tuple[UplinkDef, str]:
         insecure=insecure,
     )
     return told, password
+
+
+def _client_id(name: Names, socket: Path) -> str:
+    """The agent's own, by which a broker may know it; beside a running agent another one, or the broker would
+    hang up on that."""
+    own = client_id(name.site, name.shown)
+    try:
+        status.fetch(socket)
+    except NoAgent as error:
+        return f"{own}-init" if error.is_there else own
+    return f"{own}-init"
 
 
 def _without_broker(given: Given) -> Given:
@@ -124,10 +137,12 @@ def _login(given: Given, person: Person) -> tuple[str, str, str]:
     return username, str(files.password_path(given.config)) if password else "", password
 
 
-def try_it(uplink: UplinkDef, name: Names, password: str, person: Person, clock: Clock) -> Reached:
+def try_it(
+    uplink: UplinkDef, name: Names, password: str, person: Person, socket: Path, clock: Clock
+) -> Reached:
     """Says what the broker said; asks whether to go on where it said no."""
     person.say(f"Connecting to {uplink.url} ...")
-    reached = reach(uplink, client_id(name.site, name.shown), clock, password=password)
+    reached = reach(uplink, _client_id(name, socket), clock, password=password)
     if reached.failure is None:
         person.say(f"  It lets us in (MQTT {reached.protocol}).")
         return reached

@@ -120,7 +120,8 @@ class Course:
         self._title(3, "Names and broker")
         names = _init_broker.names(given, person)
         uplink, password = _init_broker.uplink(given, person)
-        reached = _init_broker.try_it(uplink, names, password, person, self._clock)
+        socket = self._search.socket
+        reached = _init_broker.try_it(uplink, names, password, person, socket, self._clock)
         answers = Answers(
             site=names.site,
             agent=names.agent,
