@@ -48,7 +48,7 @@ def uplink(given: Given, person: Person) -> tuple[UplinkDef, str]:
     url = given.broker or person.ask("Broker", checks.url, default=local, option="--broker")
     insecure = given.insecure and checks.needs_insecure(url)
     if checks.needs_insecure(url) and not insecure:
-        person.say("  Everybody on the way may read and change what is sent, the password too.")
+        told(person, "Everybody on the way may read and change what is sent, the password too.")
         if not person.agree("Use it without encryption?", default=False):
             return uplink(_without_broker(given), person)
         insecure = True
@@ -56,7 +56,7 @@ def uplink(given: Given, person: Person) -> tuple[UplinkDef, str]:
     username, password_file, password = _login(given, person)
     for path in (*tls.values(), given.password_file):
         _warn_if_hidden(path, given, person)
-    told = UplinkDef(
+    made = UplinkDef(
         url=url,
         username=username,
         password_file=password_file,
@@ -65,7 +65,7 @@ def uplink(given: Given, person: Person) -> tuple[UplinkDef, str]:
         key=tls["key"],
         insecure=insecure,
     )
-    return told, password
+    return made, password
 
 
 def _client_id(name: Names, socket: Path) -> str:

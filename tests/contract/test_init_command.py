@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -161,6 +163,22 @@ def test_a_unit_that_nobody_knows_leaves_nothing_to_configure(line, config, caps
     assert init(config, *words, "--broker", "mqtt://127.0.0.1:1", "--site", "a") == 2
     assert "--device NAME=UNIT:PROFILE" in capsys.readouterr().err
     assert not config.exists()
+
+
+def test_a_port_that_somebody_holds_is_not_searched_and_by_whom_is_said(line, config, capsys):
+    code = (
+        "import os, sys; os.open(sys.argv[1], os.O_RDWR | os.O_NOCTTY); print(flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, line.path]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None and holder.stdin is not None
+        holder.stdout.readline()
+        assert init(config, *on(line), "--broker", "mqtt://127.0.0.1:1", "--site", "a") == 1
+        holder.stdin.write(b"\n")
+        holder.stdin.flush()
+    assert f"(pid {holder.pid})" in capsys.readouterr().err
+    assert line.log.answers.total() == 0
+    assert not config.parent.exists()
 
 
 def test_a_slow_line_is_not_asked_for_more_than_it_carries(tmp_path, config, capsys):
