@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,7 +51,8 @@ def config(tmp_path: Path) -> Path:
 
 
 def begin(config: Path, *words: str) -> Dialogue:
-    return Dialogue("init", "--config", str(config), "--no-service", *words)
+    program = (sys.executable, "-m", "edge_agent", "init", "--config", str(config), "--no-service")
+    return Dialogue([*program, *words])
 
 
 def masked(transcript: str, **names: str) -> str:
@@ -73,6 +75,7 @@ def test_the_dialogue_reads_as_it_always_did(line, broker, config):
         person.answer("Port", "/dev/ttyUSB99")
         person.answer("Port", port)
         person.answer("Search the line", "1-10")
+        person.answer("Take these", "n")
         person.answer("Profile of unit 1", "")
         person.answer("Name of unit 1", "Main meter")
         person.answer("Name of unit 1", "main_meter")
@@ -121,6 +124,7 @@ def test_whoever_leaves_at_a_question_leaves_nothing_behind(line, config, last, 
         answers = {
             "Port": str(line.path),
             "Search the line": "",
+            "Take these": "n",
             "Profile of unit 1": "",
             "Name of unit 1": "",
             "Site": "a",
@@ -148,8 +152,7 @@ def test_a_broker_that_refuses_is_said_and_the_person_decides(line, config):
     words = ("--port", str(line.path), "--baud", "19200", "--format", "8N1", "--units", "1")
     with begin(config, *words, "--site", "a", "--broker", "mqtt://127.0.0.1:1") as person:
         person.answer("Search", "")
-        person.answer("Profile", "")
-        person.answer("Name", "")
+        person.answer("Take these", "")
         person.answer("Agent id", "")
         person.answer("User name", "")
         person.answer("Go on all the same?", "n")
@@ -166,7 +169,7 @@ def test_a_search_may_be_stopped_and_what_was_found_be_kept(line, config):
         person.wait_for_text("unit 7 answers")
         person.type("\x03")
         person.answer("Go on with what was found?", "y")
-        person.wait_for("Profile of unit 1")
+        person.wait_for("Take these")
         person.type("\x03")
         assert person.end() == 130
     assert not config.parent.exists()
