@@ -8,11 +8,12 @@ SECONDS ?=
 NATIVE  := edge_agent/kernels/_native/.built
 BENCHES := kernels footprint bus plan spool records delivery receiver
 DEPS    := mosquitto libmodbus-dev libsystemd-dev pkg-config python3-dev openssl lld postgresql \
-           mosquitto-clients mmdebstrap systemd-container iproute2 lintian python3-msgpack qemu-user-static
+           mosquitto-clients mmdebstrap debian-archive-keyring systemd-container iproute2 lintian \
+           python3-msgpack python3-serial qemu-user-static
 # What a kernel library is made from: a change here makes the native library stale.
 KERNEL_SOURCES := $(shell find edge_agent/kernels -name '*.py')
 
-.PHONY: help deps venv demo kernels roots deb lint type format test golden soak foreign vm bench clean
+.PHONY: help deps venv demo kernels roots deb bundle lint type format test golden soak foreign vm bench clean
 
 help:
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -54,11 +55,14 @@ demo: $(VENV)/.runtime $(NATIVE) ## simulator, agent, receiver and a broker, no 
 	  $(BIN)/python -c 'import amqtt' 2>/dev/null || $(BIN)/pip install -q "amqtt==0.12.1"
 	@$(BIN)/edge-agent demo $(if $(SECONDS),--seconds $(SECONDS))
 
-roots: $(VENV)/.runtime ## fresh Debian systems for the tests of the package, made once a month (root)
-	@$(BIN)/python -m tests.rigs.roots
+roots: ## fresh Debian systems for the tests of the package, made once a month (root)
+	@$(PYTHON) -m tests.rigs.roots
 
 deb: $(VENV)/.runtime ## the Debian packages of all architectures, in dist/
 	$(BIN)/python packaging/build.py --output dist
+
+bundle: $(VENV)/.runtime ## the same with the Debian packages they need, for gateways without network
+	$(BIN)/python packaging/bundle.py --output dist
 
 lint: $(VENV)/.dev ## ruff: style, banned imports
 	$(BIN)/ruff check .
@@ -72,7 +76,7 @@ format: $(VENV)/.dev
 
 # Tests with processes of their own mostly wait, so some run side by side; units compute, and would disturb those.
 test: $(VENV)/.dev $(NATIVE) ## all tests but the long ones
-	@if [ "$$(id -u)" = 0 ]; then $(MAKE) --no-print-directory deps; fi
+	@if [ "$$(id -u)" = 0 ]; then $(MAKE) --no-print-directory deps roots; fi
 	@$(MAKE) --no-print-directory $(VENV)/.systemd
 	$(BIN)/pytest -q -m "not soak" -n 3 --dist loadfile tests/contract tests/crash tests/rigs tests/independent
 	$(BIN)/pytest -q -m "not soak and not quiet" -n 2 --dist loadfile tests/e2e

@@ -81,3 +81,11 @@ class ServiceError(EdgeAgentError):
     def __init__(self, message: str, *, hint: str) -> None:
         self.hint = hint
         super().__init__(f"{message}\n    hint: {hint}")
+
+
+class UpdateError(EdgeAgentError):
+    """A package cannot be installed as asked; nothing of the installation was changed."""
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        self.hint = hint
+        super().__init__(f"{message}\n    hint: {hint}")

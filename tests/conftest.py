@@ -25,6 +25,10 @@ _NEEDS = {
     "cc": lambda: shutil.which("cc"),
     "lld": lambda: shutil.which("ld.lld"),
     "postgresql": lambda: any(Path("/usr/lib/postgresql").glob("*/bin/postgres")) and _importable("psycopg"),
+    "lintian": lambda: shutil.which("lintian"),
+    "python3-msgpack": lambda: Path("/usr/lib/python3/dist-packages/msgpack").is_dir(),
+    "python3-serial": lambda: Path("/usr/lib/python3/dist-packages/serial").is_dir(),
+    "dpkg-deb": lambda: shutil.which("dpkg-deb"),
     "python3-systemd": lambda: _importable("systemd.journal"),
 }
 
@@ -58,6 +62,15 @@ def _missing(name: str) -> str:
     if name in _WHY_NOT:
         return _WHY_NOT[name]()
     return "" if _NEEDS[name]() else f"{name} is missing: `make deps` installs it"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tests measured and nobody asserts, `record_property("figures", text)`, from all workers."""
+    reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
+    for report in reports:
+        for name, text in report.user_properties:
+            if name == "figures":
+                terminalreporter.write_line(f"{report.nodeid}: {text}")
 
 
 @pytest.fixture(scope="session")

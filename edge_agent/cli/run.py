@@ -12,6 +12,8 @@ from pathlib import Path
 
 from edge_agent.cli import _view
 
+_REINSTALL = "something that came with the package is missing: apt-get install --reinstall edge-agent"
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
@@ -38,6 +40,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(options: argparse.Namespace) -> int:
     from edge_agent.clock import SystemClock
     from edge_agent.daemon import sockets, systemd, trial
+    from edge_agent.errors import EdgeAgentError
 
     systemd.setup_logging(logging.DEBUG if options.verbose else logging.INFO)
     on_trial = trial.begin(options.config, options.state_dir)
@@ -49,8 +52,11 @@ def run(options: argparse.Namespace) -> int:
         signal.signal(number, lambda *_: stop.set())
 
     # Only now: a wrong configuration is said without loading the rest.
-    from edge_agent.daemon.agent import Agent, Options
-    from edge_agent.daemon.tracer import Tracer
+    try:
+        from edge_agent.daemon.agent import Agent, Options
+        from edge_agent.daemon.tracer import Tracer
+    except ImportError as error:
+        raise EdgeAgentError(f"{error}\n    hint: {_REINSTALL}") from error
 
     clock = SystemClock()
     on_trial.started()

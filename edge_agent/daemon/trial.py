@@ -8,6 +8,7 @@ The shell of `safe_mode`: reads the configuration and the state folder, and is t
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +18,13 @@ from edge_agent.clock import boot_id
 from edge_agent.config import toml
 from edge_agent.daemon.last_good import StateFolder, Texts
 from edge_agent.daemon.safe_mode import Cause, Circumstances, Decision, Proof, decide, proven
-from edge_agent.errors import InputError
+from edge_agent.errors import InputError, Problem
 from edge_agent.model import MonoNs, Site
 from edge_agent.profiles import Library, default_library, packaged, site_of
 
 log = logging.getLogger(__name__)
+
+SETTLE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class Trial:
         self._folder = folder
         self._said = said
         self._proof = Proof()
-        self._is_over = False
+        self._proving: threading.Thread | None = None
 
     def problems(self) -> Sequence[str]:
         """What people are told of for as long as it holds."""
@@ -57,12 +60,19 @@ class Trial:
 
     def turn(self, now: MonoNs, *, healthy: bool) -> None:
         """A look at the running agent, about once a second."""
-        if not self._is_over and self._proof.look(now, healthy=healthy):
-            self._is_over = True
-            self._prove()
+        if self._proving is None and self._proof.look(now, healthy=healthy):
+            # Beside the supervision: a disk that takes a minute for it is no reason to starve the watchdog.
+            self._proving = threading.Thread(target=self._prove, name="last-good", daemon=True)
+            self._proving.start()
+
+    def settle(self, timeout_s: float) -> None:
+        """Wait for what a proof stores, but no longer."""
+        if self._proving is not None:
+            self._proving.join(timeout_s)
 
     def ended(self, status: int) -> None:
         """The run is over; with status 0 by order, which is a clean slate for the next one."""
+        self.settle(SETTLE_S)
         if self._folder is not None and status == 0:
             self._folder.remember(None)
 
@@ -85,7 +95,9 @@ def begin(path: Path, state_dir: Path | None) -> Trial:
     try:
         present = _read(toml.read(path), str(path), default_library())
     except InputError as error:
-        if folder is None or not path.exists():
+        if not path.exists():
+            raise _missing(path) from None
+        if folder is None:
             raise
         return _instead(error, folder)
     if folder is None:
@@ -137,6 +149,11 @@ def _read(data: bytes, file: str, library: Library) -> _Read:
 
 def _here() -> Circumstances:
     return Circumstances(boot_id(), __version__)
+
+
+def _missing(path: Path) -> InputError:
+    hint = "sudo edge-agent init asks for what it needs and writes it"
+    return InputError([Problem(file=str(path), line=0, key="", message="does not exist", hint=hint)])
 
 
 def _wrong(error: InputError) -> str:

@@ -23,11 +23,11 @@ Installed = Callable[[str], Gateway]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A container is needed by every test of this folder."""
+    """Every test of this folder needs a container, and most a broker beside it."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
-            item.add_marker(pytest.mark.needs("gateway"))
+            item.add_marker(pytest.mark.needs("gateway", "mosquitto"))
 
 
 @pytest.fixture(scope="session")

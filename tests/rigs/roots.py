@@ -39,6 +39,8 @@ _KEEP = "cleanup/apt/lists,cleanup/apt/cache"
 
 
 _PRIVATE = ("unshare", "--mount", "--propagation", "private")
+_ATTEMPTS = 3
+"""A mirror is at times changed under whoever reads it."""
 _KEPT_MONTHS = 2
 
 
@@ -110,10 +112,13 @@ def _alone(path: Path) -> Iterator[None]:
 def _make(recipe: Recipe, root: Path, within: Sequence[str]) -> None:
     """Beside its place and then renamed: a root is whole or it is not there."""
     draft = root.with_name(root.name + ".new")
-    shutil.rmtree(draft, ignore_errors=True)
     command = [*within, *recipe.command(draft)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    if done.returncode:
+    for _ in range(_ATTEMPTS):
+        shutil.rmtree(draft, ignore_errors=True)
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        if done.returncode == 0:
+            break
+    else:
         shutil.rmtree(draft, ignore_errors=True)
         raise RuntimeError(f"{' '.join(command)}:\n{done.stdout}{done.stderr}")
     draft.rename(root)

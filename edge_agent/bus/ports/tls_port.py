@@ -2,7 +2,7 @@
 
 Owns the certificates and the waits of TLS. TLS 1.2 or later; only the certificates of `ca` are accepted,
 never the system's, and the device's must be made out to the name it is reached by. Files are read at each
-connection, so that a renewed one is used without a restart.
+connection, so that a renewed one is used without a restart, if it is not one of `config/credentials`.
 
 Imported only where such a bus is configured: `ssl` takes memory and time that others need not pay.
 
@@ -17,12 +17,12 @@ from __future__ import annotations
 import contextlib
 import select
 import ssl
-from pathlib import Path
 
 from edge_agent.bus.line import SLICE_NS, Stopped
 from edge_agent.bus.ports import socket_port
 from edge_agent.bus.ports.resolver import Resolver
 from edge_agent.clock import Clock
+from edge_agent.config import credentials
 from edge_agent.errors import PortError
 from edge_agent.model import NS, MonoNs, TcpLink, TlsLink
 
@@ -127,13 +127,14 @@ def _context(link: TlsLink, name: str) -> ssl.SSLContext:
     # `ca` may be the device's own certificate or one in between, and then nothing above it is asked for.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     try:
-        context.load_verify_locations(link.ca)
+        context.load_verify_locations(credentials.source(link.ca))
     except OSError as error:
         raise _refused(name, f"ca {link.ca}: holds no certificate", "PEM is needed") from error
     if link.cert:
         try:
             # The password callback keeps OpenSSL from asking on the terminal for an encrypted key.
-            context.load_cert_chain(link.cert, link.key, password=lambda: "")
+            pair = credentials.source(link.cert), credentials.source(link.key)
+            context.load_cert_chain(*pair, password=lambda: "")
         except OSError as error:
             raise _pair_refused(link, name, error) from error
     return context
@@ -141,9 +142,9 @@ def _context(link: TlsLink, name: str) -> ssl.SSLContext:
 
 def _assert_readable(name: str, key: str, path: str) -> None:
     try:
-        Path(path).open("rb").close()
+        credentials.source(path).open("rb").close()
     except OSError as error:
-        hint = "let the agent's user read it" if isinstance(error, PermissionError) else f"check {key}"
+        hint = credentials.hint(path, key, error)
         raise _refused(name, f"{key} {path}: {error.strerror or error}", hint) from error
 
 

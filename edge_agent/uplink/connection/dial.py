@@ -15,10 +15,10 @@ import ssl
 import stat
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from edge_agent.clock import Clock
+from edge_agent.config import credentials
 from edge_agent.model import NS, MonoNs
 from edge_agent.uplink.connection.address import Address, Login
 from edge_agent.uplink.reasons import Cause, Failure
@@ -142,9 +142,9 @@ def _dial(address: Address, login: Login, timeout_s: float) -> Dialled | Failure
 def _password(login: Login) -> str | None:
     if not login.password_file:
         return None
-    path = Path(login.password_file)
+    path = login.password_file
     try:
-        with path.open("rb") as file:
+        with credentials.source(path).open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             content = file.read(_MAX_PASSWORD + 1)
     except OSError as error:
@@ -159,8 +159,8 @@ def _password(login: Login) -> str | None:
         ) from error
 
 
-def _file_failure(key: str, path: Path, error: OSError) -> Failure:
-    hint = "let the agent's user read it" if isinstance(error, PermissionError) else f"check {key}"
+def _file_failure(key: str, path: str, error: OSError) -> Failure:
+    hint = credentials.hint(path, key, error)
     return Failure(Cause.FILES, f"{key} {path}: {error.strerror or error}", hint)
 
 
@@ -168,11 +168,11 @@ def _tls_context(login: Login) -> ssl.SSLContext:
     for key, name in (("ca", login.ca), ("cert", login.cert), ("key", login.key)):
         if name:
             try:
-                Path(name).open("rb").close()
+                credentials.source(name).open("rb").close()
             except OSError as error:
-                raise _Refused(_file_failure(key, Path(name), error)) from error
+                raise _Refused(_file_failure(key, name, error)) from error
     try:
-        context = ssl.create_default_context(cafile=login.ca or None)
+        context = ssl.create_default_context(cafile=credentials.source(login.ca) if login.ca else None)
     except (ssl.SSLError, OSError) as error:
         raise _Refused(
             Failure(Cause.FILES, f"ca {login.ca}: holds no certificate", "PEM is needed")
@@ -181,7 +181,8 @@ def _tls_context(login: Login) -> ssl.SSLContext:
     if login.cert:
         try:
             # The password callback keeps OpenSSL from asking on the terminal for an encrypted key.
-            context.load_cert_chain(login.cert, login.key or None, password=lambda: "")
+            key_file = credentials.source(login.key) if login.key else None
+            context.load_cert_chain(credentials.source(login.cert), key_file, password=lambda: "")
         except (ssl.SSLError, OSError) as error:
             raise _Refused(_pair_failure(login, error)) from error
     return context
