@@ -13,7 +13,7 @@ DEPS    := mosquitto libmodbus-dev libsystemd-dev pkg-config python3-dev openssl
 # What a kernel library is made from: a change here makes the native library stale.
 KERNEL_SOURCES := $(shell find edge_agent/kernels -name '*.py')
 
-.PHONY: help deps venv demo kernels roots deb bundle lint type format test golden soak bench clean
+.PHONY: help deps venv demo kernels roots deb bundle lint type format test golden soak foreign vm bench clean
 
 help:
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -81,7 +81,7 @@ test: $(VENV)/.dev $(NATIVE) ## all tests but the long ones
 	$(BIN)/pytest -q -m "not soak" -n 3 --dist loadfile tests/contract tests/crash tests/rigs tests/independent
 	$(BIN)/pytest -q -m "not soak and not quiet" -n 2 --dist loadfile tests/e2e
 	$(BIN)/pytest -q -m "quiet and not soak" tests/e2e
-	$(BIN)/pytest -q -m "not soak" -n 2 --dist loadfile tests/packaging
+	$(BIN)/pytest -q -m "not soak and not vm" -n 2 --dist loadfile tests/packaging
 	$(BIN)/pytest -q -m "not soak" -n 2 tests/unit
 
 golden: $(NATIVE) ## after an intended change of a kernel's results
@@ -89,6 +89,14 @@ golden: $(NATIVE) ## after an intended change of a kernel's results
 
 soak: $(VENV)/.dev $(NATIVE) ## the long runs, with figures
 	$(BIN)/pytest -q -m soak -s --timeout=7200
+
+foreign: $(VENV)/.dev ## only the packages for ARM, under emulation (root)
+	@$(MAKE) --no-print-directory deps
+	$(BIN)/pytest -q tests/rigs/test_foreign_system.py tests/packaging/test_foreign.py
+
+vm: $(VENV)/.dev ## the service in a virtual machine with a USB adapter; some minutes (root)
+	@$(MAKE) --no-print-directory deps DEPS="qemu-system-x86 e2fsprogs mmdebstrap"
+	$(BIN)/pytest -q -m vm -s tests/packaging
 
 bench: $(VENV)/.dev $(NATIVE) ## every benchmark; results in benchmarks/results/
 	for name in $(BENCHES); do $(BIN)/python benchmarks/$$name.py || exit 1; done
