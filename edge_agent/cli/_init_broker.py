@@ -149,5 +149,5 @@ def try_it(
     told(person, f"warning: {harmless(str(reached.failure), 400)}")
     told(person, "The agent tries again by itself; records wait on the disk until then.")
     if not person.agree("Go on all the same?", default=True):
-        raise EdgeAgentError("nothing was written")
+        raise EdgeAgentError("no configuration was written or changed")
     return reached

@@ -15,7 +15,7 @@ from edge_agent.cli._init_search import Search, Where
 from edge_agent.cli._init_task import Given
 from edge_agent.cli._problems import wrong
 from edge_agent.commissioning import checks, ports
-from edge_agent.commissioning.terminal import Person, told
+from edge_agent.commissioning.terminal import Person, checked, told
 from edge_agent.config import values
 from edge_agent.errors import EdgeAgentError, PortError
 from edge_agent.model import DeviceServerLink, Framing, Rs485, SerialLink, TcpLink
@@ -154,24 +154,38 @@ def _is_single(text: str) -> bool:
 
 
 def _as_told(given: Given, where: Where, person: Person) -> Line:
+    """What options say is not asked again, but for unit ids that a search did not find."""
     setting = _setting(given, person) if isinstance(where, str) else None
-    default = given.units or ",".join(str(unit) for unit in sorted(one.unit_id for one in given.devices))
-    units = person.ask("Unit ids, such as 1-3,7", checks.unit_ids, default=default, option="--units")
+    named = ",".join(str(unit) for unit in sorted(one.unit_id for one in given.devices))
+    default = given.units or named
+    if default and not given.scan:
+        units = checks.unit_ids(default)
+    else:
+        units = person.ask("Unit ids, such as 1-3,7", checks.unit_ids, default=default, option="--units")
     return Line(link=_link(given, where, setting), units=units, heard={}, scanned=False)
 
 
 def _setting(given: Given, person: Person) -> Setting:
     is_ascii = given.framing is Framing.ASCII
-    # Nobody's guess is worth writing down: without a person a speed must be said.
-    baud = _one("--baud", given.baud) or (str(BAUDS[0]) if person.is_there else "")
-    speed = person.ask("Speed in baud", checks.speed, default=baud, option="--baud")
-    parse = values.any_character_format if is_ascii else values.character_format
-    usual = _one("--format", given.format) or ("7E1" if is_ascii else "8N1")
-    character = person.ask("Format", lambda text: parse(text.upper()), default=usual, option="--format")
+    read_format = values.any_character_format if is_ascii else values.character_format
+    baud, format_ = _one("--baud", given.baud, given), _one("--format", given.format, given)
+    if baud:
+        speed = checked("--baud", checks.speed, baud)
+    else:
+        # Nobody's guess is worth writing down: without a person a speed must be said.
+        usual = str(BAUDS[0]) if person.is_there else ""
+        speed = person.ask("Speed in baud", checks.speed, default=usual, option="--baud")
+    if format_:
+        return Setting(speed, checked("--format", lambda text: read_format(text.upper()), format_))
+    usual = "7E1" if is_ascii else "8N1"
+    character = person.ask("Format", lambda text: read_format(text.upper()), default=usual, option="--format")
     return Setting(speed, character)
 
 
-def _one(option: str, text: str) -> str:
+def _one(option: str, text: str, given: Given) -> str:
+    """Empty where there is none: a list is for a search, which may have found nothing."""
+    if given.scan and not _is_single(text):
+        return ""
     if text and not _is_single(text):
         raise wrong(option, "must be one value where nothing is searched", text)
     return text
@@ -181,7 +195,7 @@ def _link(given: Given, where: Where, setting: Setting | None) -> SerialLink | T
     if isinstance(where, TcpLink):
         if given.framing is None:
             return where
-        baud = checks.speed(given.baud) if given.baud else None
+        baud = checked("--baud", checks.speed, given.baud) if given.baud else None
         return DeviceServerLink(host=where.host, port=where.port, framing=given.framing, baud=baud)
     assert setting is not None, "a serial line has a speed"
     data_bits, parity, stop_bits = setting.format

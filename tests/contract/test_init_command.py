@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.cli import main
-from edge_agent.model import Parity, SerialLink, TcpLink
+from edge_agent.model import DeviceServerLink, Framing, Parity, SerialLink, TcpLink
 from edge_agent.profiles import default_library, load_site
 from edge_agent.simulator import SimulatedLine, SimulatedTcp
 from edge_agent.simulator.catalogue import device_of
@@ -205,6 +205,9 @@ OFFLINE = ("--no-scan", "--units", "1", "--device", "z=1:eastron/sdm630")
         ([*PORT, *NAMES, "--device", "meter=1:no/such"], "--device"),
         ([*PORT, *NAMES, "--device", "a=1", "--device", "a=2"], "--device"),
         ([*PORT, *NAMES, *OFFLINE], "--baud"),
+        ([*PORT, *NAMES, *OFFLINE, "--baud", "fast"], "--baud"),
+        ([*PORT, *NAMES, *OFFLINE, "--baud", "9600", "--format", "9X9"], "--format"),
+        (["--tcp", "x", "--framing", "rtu", "--baud", "fast", *NAMES, *OFFLINE], "--baud"),
         ([*PORT, *NAMES, *OFFLINE, "--baud", "9600,19200"], "--baud"),
         ([*PORT, "--site", "a b", "--broker", "mqtt://127.0.0.1"], "--site"),
         ([*PORT, "--site", "a", "--broker", "mqtt://10.0.0.1"], "--insecure"),
@@ -244,3 +247,15 @@ def test_the_broker_sees_a_connection_and_nothing_else(line, broker, config):
     broker.kill()
     assert "Received DISCONNECT" in broker.log
     assert "Received PUBLISH" not in broker.log and "Received SUBSCRIBE" not in broker.log
+
+
+def test_a_device_server_and_modbus_ascii_are_written_as_told(config, tmp_path):
+    other = tmp_path / "other.toml"
+    away = ("--broker", "mqtt://127.0.0.1:1", "--site", "a", "--device", "scale=3:eastron/sdm120")
+    assert init(config, "--tcp", "10.0.0.5:4001", "--framing", "rtu", "--baud", "4800", *away) == 0
+    assert init(other, "--port", "/dev/ttyS9", "--framing", "ascii", "--baud", "9600", *away) == 0
+    links = [load_site(path).buses[0].link for path in (config, other)]
+    assert links == [
+        DeviceServerLink(host="10.0.0.5", port=4001, framing=Framing.RTU, baud=4800),
+        SerialLink(path="/dev/ttyS9", baud=9600, data_bits=7, parity=Parity.EVEN, framing=Framing.ASCII),
+    ]

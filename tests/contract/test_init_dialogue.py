@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.commissioning.files import password_path
+from edge_agent.model import SerialLink
 from edge_agent.profiles import default_library, load_site
 from edge_agent.simulator import SimulatedLine
 from edge_agent.simulator.catalogue import device_of
@@ -183,3 +184,24 @@ def test_without_a_terminal_it_says_how_to_do_without_one(config, capsys, monkey
     monkeypatch.setattr("sys.stdin", io.StringIO("yes\n"))
     assert main(["init", "--config", str(config)]) == 2
     assert "--yes" in capsys.readouterr().err
+
+
+def test_after_a_search_in_vain_a_person_may_type_what_is_there(line, config):
+    """The speeds that were tried are no answer to which one it is."""
+    words = ("--port", str(line.path), "--baud", "4800,2400", "--format", "8N1", "--units", "1")
+    with begin(config, *words, "--site", "a", "--id", "b", "--broker", "mqtt://127.0.0.1:1") as person:
+        person.answer("Search", "")
+        person.answer("Go on with unit ids", "y")
+        person.answer("Speed", "19200")
+        person.answer("Unit ids", "1,2")
+        person.answer("Profile of unit 1", "eastron/sdm630")
+        person.answer("Name of unit 1", "")
+        person.answer("Profile of unit 2", "")
+        person.answer("User name", "")
+        person.answer("Go on all the same", "")
+        person.answer("Write", "")
+        assert person.end() == 0
+    assert "Nothing answers." in person.transcript
+    (bus,) = load_site(config).buses
+    assert isinstance(bus.link, SerialLink) and bus.link.baud == 19200
+    assert [device.name for device in bus.devices] == ["sdm630_1"]
