@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -44,9 +46,18 @@ def _compile(tree: Path, output: Path) -> None:
 
 
 def _fingerprint(tree: Path) -> str:
-    """Of everything a library is made from, the builder itself and its compilers' versions included."""
+    """Of everything a library is made from: kernels, builder, compiler and linker."""
     digest = hashlib.sha256()
-    for path in (*sorted((tree / "edge_agent/kernels").rglob("*.py")), tree / "pyproject.toml"):
+    for path in sorted((tree / "edge_agent/kernels").rglob("*.py")):
         digest.update(f"{path.relative_to(tree)} {path.stat().st_size}\n".encode())
         digest.update(path.read_bytes())
+    for name in ("numba", "llvmlite"):
+        digest.update(f"{name} {version(name)}\n".encode())
+    digest.update(_linker().encode())
     return digest.hexdigest()[:32]
+
+
+def _linker() -> str:
+    if not shutil.which("ld.lld"):
+        raise BuildError("no linker for other architectures\n    hint: apt install lld")
+    return subprocess.run(("ld.lld", "--version"), capture_output=True, text=True, check=True).stdout
