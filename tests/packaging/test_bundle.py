@@ -49,7 +49,8 @@ def bare(suite: str, bundle: Path) -> Iterator[Gateway]:
 
 
 def installed(gw: Gateway) -> dict[str, str]:
-    lines = gw.run("dpkg-query", "-W", "-f", "${Package} ${Version} ${db:Status-Abbrev}\n").out.splitlines()
+    # Not by systemd-run, which takes ${...} for its own.
+    lines = gw.enter("dpkg-query", "-W", "-f", "${Package} ${Version} ${db:Status-Abbrev}\n").out.splitlines()
     return {name: version for name, version, state in map(str.split, lines) if state == "ii"}
 
 
