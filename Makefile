@@ -56,7 +56,7 @@ demo: $(VENV)/.runtime $(NATIVE) ## simulator, agent, receiver and a broker, no 
 	@$(BIN)/edge-agent demo $(if $(SECONDS),--seconds $(SECONDS))
 
 roots: ## fresh Debian systems for the tests of the package, made once a month (root)
-	@$(PYTHON) -m tests.rigs.roots
+	@$(PYTHON) -m tests.rigs.make_roots
 
 deb: $(VENV)/.runtime ## the Debian packages of all architectures, in dist/
 	$(BIN)/python packaging/build.py --output dist
@@ -81,7 +81,7 @@ test: $(VENV)/.dev $(NATIVE) ## all tests but the long ones
 	$(BIN)/pytest -q -m "not soak" -n 3 --dist loadfile tests/contract tests/crash tests/rigs tests/independent
 	$(BIN)/pytest -q -m "not soak and not quiet" -n 2 --dist loadfile tests/e2e
 	$(BIN)/pytest -q -m "quiet and not soak" tests/e2e
-	$(BIN)/pytest -q -m "not soak and not vm" -n 2 --dist loadfile tests/packaging
+	$(BIN)/pytest -q -m "not soak and not vm" -n 3 --dist loadgroup tests/packaging
 	$(BIN)/pytest -q -m "not soak" -n 2 tests/unit
 
 golden: $(NATIVE) ## after an intended change of a kernel's results

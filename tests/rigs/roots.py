@@ -8,7 +8,7 @@ None of the packages that ours depends on is installed, but apt has fetched them
 
 Roots are never written to; `gateway.boot` lays an overlay over one. They are kept in $EDGE_AGENT_ROOTS or
 ~/.cache/edge-agent/roots, by what went in and by the month, so that a stale one goes by itself. `python -m
-tests.rigs.roots [SUITE...]` makes them and prints where they are (`make roots`).
+tests.rigs.roots [SUITE...]` makes them and prints where they are; `make roots` makes all that tests need.
 """
 
 from __future__ import annotations
