@@ -8,11 +8,12 @@ SECONDS ?=
 NATIVE  := edge_agent/kernels/_native/.built
 BENCHES := kernels footprint bus plan spool records delivery receiver
 DEPS    := mosquitto libmodbus-dev libsystemd-dev pkg-config python3-dev openssl lld postgresql \
-           mosquitto-clients mmdebstrap systemd-container iproute2 lintian python3-msgpack qemu-user-static
+           mosquitto-clients mmdebstrap debian-archive-keyring systemd-container iproute2 lintian \
+           python3-msgpack python3-serial qemu-user-static
 # What a kernel library is made from: a change here makes the native library stale.
 KERNEL_SOURCES := $(shell find edge_agent/kernels -name '*.py')
 
-.PHONY: help deps venv demo kernels roots deb lint type format test golden soak bench clean
+.PHONY: help deps venv demo kernels roots deb bundle lint type format test golden soak bench clean
 
 help:
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -55,10 +56,13 @@ demo: $(VENV)/.runtime $(NATIVE) ## simulator, agent, receiver and a broker, no 
 	@$(BIN)/edge-agent demo $(if $(SECONDS),--seconds $(SECONDS))
 
 roots: ## fresh Debian systems for the tests of the package, made once a month (root)
-	@$(PYTHON) -m tests.rigs.roots
+	@$(PYTHON) -m tests.rigs.make_roots
 
 deb: $(VENV)/.runtime ## the Debian packages of all architectures, in dist/
 	$(BIN)/python packaging/build.py --output dist
+
+bundle: $(VENV)/.runtime ## the same with the Debian packages they need, for gateways without network
+	$(BIN)/python packaging/bundle.py --output dist
 
 lint: $(VENV)/.dev ## ruff: style, banned imports
 	$(BIN)/ruff check .
@@ -77,7 +81,7 @@ test: $(VENV)/.dev $(NATIVE) ## all tests but the long ones
 	$(BIN)/pytest -q -m "not soak" -n 3 --dist loadfile tests/contract tests/crash tests/rigs tests/independent
 	$(BIN)/pytest -q -m "not soak and not quiet" -n 2 --dist loadfile tests/e2e
 	$(BIN)/pytest -q -m "quiet and not soak" tests/e2e
-	$(BIN)/pytest -q -m "not soak" -n 2 --dist loadfile tests/packaging
+	$(BIN)/pytest -q -m "not soak" -n 3 --dist loadgroup tests/packaging
 	$(BIN)/pytest -q -m "not soak" -n 2 tests/unit
 
 golden: $(NATIVE) ## after an intended change of a kernel's results

@@ -15,6 +15,10 @@ from edge_agent.errors import ServiceError
 UNIT = "edge-agent.service"
 CALL_TIMEOUT_S = 150.0
 """Longer than the unit's own TimeoutStartSec and TimeoutStopSec, which end every start and stop."""
+_PROCESS_EXITED = "98e322203f7a4ed290d09fe03c09fe15"
+"""SD_MESSAGE_UNIT_PROCESS_EXIT of sd-messages(3)."""
+ASK_TIMEOUT_S = 10.0
+"""What asking takes at most; a manager that does not answer within it hangs."""
 
 
 def is_managed() -> bool:
@@ -27,6 +31,32 @@ def properties(*names: str, unit: str = UNIT) -> dict[str, str]:
     `LoadState=not-found`. ServiceError where systemd cannot be asked."""
     text = _systemctl("show", unit, "--property=" + ",".join(names))
     return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+
+
+def shown(*names: str, unit: str = UNIT) -> dict[str, tuple[str, ...]]:
+    """Like `properties`, but with all lines of those that have several, such as DeviceAllow."""
+    found: dict[str, tuple[str, ...]] = {}
+    text = _systemctl("show", unit, "--property=" + ",".join(names), timeout_s=ASK_TIMEOUT_S)
+    for name, _, value in (line.partition("=") for line in text.splitlines()):
+        found[name] = (*found.get(name, ()), value)
+    return found
+
+
+def version() -> str:
+    """Of systemd, as it names itself: `252.39-1~deb12u1`."""
+    return _systemctl("show", "--property=Version", "--value", timeout_s=ASK_TIMEOUT_S).strip()
+
+
+def last_exit(unit: str = UNIT) -> str:
+    """How its main process ended last, in systemd's words (`code=killed, status=9/KILL`); empty where the
+    journal does not say, or may not be read."""
+    said = _journalctl(f"UNIT={unit}", f"MESSAGE_ID={_PROCESS_EXITED}", lines=1, timeout_s=ASK_TIMEOUT_S)
+    return said[-1].rpartition("process exited, ")[2] if said else ""
+
+
+def text(unit: str = UNIT) -> str:
+    """The unit's files as systemd read them, drop-ins last: for what `show` does not print."""
+    return _systemctl("cat", unit, timeout_s=ASK_TIMEOUT_S)
 
 
 def enable_now(unit: str = UNIT) -> None:
@@ -49,20 +79,7 @@ def journal(lines: int = 15, unit: str = UNIT) -> list[str]:
     be read."""
     invocation = properties("InvocationID", unit=unit).get("InvocationID", "")
     match = f"_SYSTEMD_INVOCATION_ID={invocation}" if invocation else f"_SYSTEMD_UNIT={unit}"
-    command = ("journalctl", "--no-pager", "--quiet", "--output=cat", f"--lines={lines}", match)
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=CALL_TIMEOUT_S,
-            check=False,
-        )
-    except (FileNotFoundError, subprocess.TimeoutExpired):
-        return []
-    return done.stdout.splitlines() if done.returncode == 0 else []
+    return _journalctl(match, lines=lines, timeout_s=CALL_TIMEOUT_S)
 
 
 def start_unattended(unit: str) -> None:
@@ -70,7 +87,25 @@ def start_unattended(unit: str) -> None:
     _systemctl("start", "--no-block", unit)
 
 
-def _systemctl(*arguments: str) -> str:
+def _journalctl(*matches: str, lines: int, timeout_s: float) -> list[str]:
+    """The newest messages; empty where the journal cannot be read."""
+    command = ("journalctl", "--no-pager", "--quiet", "--output=cat", f"--lines={lines}", *matches)
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout_s,
+            check=False,
+        )
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return []
+    return done.stdout.splitlines() if done.returncode == 0 else []
+
+
+def _systemctl(*arguments: str, timeout_s: float = CALL_TIMEOUT_S) -> str:
     command = ("systemctl", "--no-ask-password", "--no-pager", *arguments)
     said = " ".join(("systemctl", *arguments))
     try:
@@ -79,14 +114,14 @@ def _systemctl(*arguments: str) -> str:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=CALL_TIMEOUT_S,
+            timeout=timeout_s,
             check=False,
         )
     except FileNotFoundError:
         hint = "edge-agent run works without systemd"
         raise ServiceError("this machine has no systemctl", hint=hint) from None
     except subprocess.TimeoutExpired:
-        raise ServiceError(f"{said}: no answer in {CALL_TIMEOUT_S:g} s", hint="systemctl list-jobs") from None
+        raise ServiceError(f"{said}: no answer in {timeout_s:g} s", hint="systemctl list-jobs") from None
     if done.returncode != 0:
         why = done.stderr.strip() or f"exit status {done.returncode}"
         raise ServiceError(f"{said}: {why}", hint=f"journalctl -u {UNIT} -n 50")

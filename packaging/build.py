@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from builder import package, sources
+from builder import kernels, package, sources
 
 
 def main() -> int:
@@ -19,7 +19,7 @@ def main() -> int:
     try:
         version = sources.checked_version(options.version or sources.version_of(options.tree))
         date_s = sources.source_date()
-        for architecture in options.arch or package.ARCHITECTURES:
+        for architecture in options.arch or kernels.ARCHITECTURES:
             made = package.make(
                 architecture,
                 version,
@@ -40,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--arch",
         action="append",
-        choices=package.ARCHITECTURES,
+        choices=kernels.ARCHITECTURES,
         help="architecture, may be repeated (default: all)",
     )
     parser.add_argument("--version", help="call the program this version (default: what it calls itself)")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.rigs import enclosure
+from tests.rigs import enclosure, foreign, vm
 
 if TYPE_CHECKING:
     from tests.contract.postgres import Postgres
@@ -25,6 +25,9 @@ _NEEDS = {
     "cc": lambda: shutil.which("cc"),
     "lld": lambda: shutil.which("ld.lld"),
     "postgresql": lambda: any(Path("/usr/lib/postgresql").glob("*/bin/postgres")) and _importable("psycopg"),
+    "lintian": lambda: shutil.which("lintian"),
+    "python3-msgpack": lambda: Path("/usr/lib/python3/dist-packages/msgpack").is_dir(),
+    "python3-serial": lambda: Path("/usr/lib/python3/dist-packages/serial").is_dir(),
     "dpkg-deb": lambda: shutil.which("dpkg-deb"),
     "python3-systemd": lambda: _importable("systemd.journal"),
 }
@@ -32,6 +35,8 @@ _NEEDS = {
 # What needs more than a package: why it is not to be had here.
 _WHY_NOT = {
     "gateway": enclosure.why_not,
+    "foreign": foreign.why_not,
+    "vm": vm.why_not,
 }
 
 
@@ -57,6 +62,15 @@ def _missing(name: str) -> str:
     if name in _WHY_NOT:
         return _WHY_NOT[name]()
     return "" if _NEEDS[name]() else f"{name} is missing: `make deps` installs it"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tests measured and nobody asserts, `record_property("figures", text)`, from all workers."""
+    reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
+    for report in reports:
+        for name, text in report.user_properties:
+            if name == "figures":
+                terminalreporter.write_line(f"{report.nodeid}: {text}")
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,7 @@ COMMANDS = {
     "read": "read registers of one device, without a configuration",
     "scan": "find the devices on a line: speed, format, unit ids",
     "init": "the first run: find port and devices, write the configuration, start the service",
+    "doctor": "what is wrong with this gateway, and what to type",
     "update": "install a package, watch it, put the old one back by itself",
     "simulate": "serve simulated devices on a pseudo-terminal or TCP port",
     "spool": "records on the disk: status, verify, export, purge",

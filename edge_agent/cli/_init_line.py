@@ -175,6 +175,8 @@ def _searched(given: Given, where: str | TcpLink, units: str, person: Person, se
         failure = _search.search(task, scan, stop, search.out)
     if failure is not None:
         raise failure
+    if stop.is_set():
+        person.say()  # past the ^C
     if stop.is_set() and not (scan.found and person.agree("Go on with what was found?", default=False)):
         raise Stopped("stopped; no configuration was written or changed")
     for hint in hints(scan, complete=not stop.is_set(), all_settings=task.has_all_settings):

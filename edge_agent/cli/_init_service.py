@@ -25,6 +25,9 @@ from edge_agent.model import NS, MonoNs
 PATIENCE_NS = 30 * NS
 """For every device to have answered; slow points come later than that anyway."""
 _EVERY_NS = NS // 2
+_VALUES_OF_ONE = 6
+_VALUES = 60
+"""Shown at the end: to see that they are right, not to read them all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,13 +124,25 @@ def _greet(person: Person, snapshot: Mapping[str, Any], known: set[str]) -> set[
 
 def _show(person: Person, snapshot: Mapping[str, Any]) -> None:
     person.say()
-    for line in [*_view.overview(snapshot, WIDTH), "", *_view.values(snapshot)]:
+    few, left = _few(snapshot)
+    for line in [*_view.overview(snapshot, WIDTH), "", *_view.values(few)]:
         person.say(line[:WIDTH])
-    person.say()
+    person.say(f"... {left} more\n" if left else "")
     if any(state != "up" for state in states(snapshot).values()):
         told(person, "Not every device answers: the lines with ! say why.", "")
     person.say("next: edge-agent doctor    is everything as it should be?")
     person.say("      edge-agent watch     live values")
+
+
+def _few(snapshot: Mapping[str, Any]) -> tuple[Mapping[str, Any], int]:
+    """With the first values of each device, and how many more there are."""
+    shown: list[Any] = []
+    by_device: dict[str, int] = {}
+    for point in snapshot["points"]:
+        place = by_device[point["device"]] = by_device.get(point["device"], 0) + 1
+        if place <= _VALUES_OF_ONE and len(shown) < _VALUES:
+            shown.append(point)
+    return {**snapshot, "points": shown}, len(snapshot["points"]) - len(shown)
 
 
 def states(snapshot: Mapping[str, Any]) -> dict[str, str]:

@@ -68,6 +68,7 @@ def write(config: Path, text: str, *, date: str, password: str = "") -> Path | N
     `date` names the copy, such as `2026-11-29T12-30-00`."""
     try:
         config.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        _clear_away(config)
         with contextlib.ExitStack() as undone:
             secret = _prepared_secret(config, password, undone) if password else None
             prepared = undone.enter_context(_prepared(config, text, CONFIG_MODE, _group_id()))
@@ -85,7 +86,14 @@ def write(config: Path, text: str, *, date: str, password: str = "") -> Path | N
 def _prepared_secret(config: Path, password: str, undone: contextlib.ExitStack) -> Path:
     path = password_path(config)
     path.parent.mkdir(mode=_KEYS_MODE, exist_ok=True)
+    _clear_away(path)
     return undone.enter_context(_prepared(path, password + "\n", SECRET_MODE, None))
+
+
+def _clear_away(path: Path) -> None:
+    """What a run that was killed had prepared and not yet renamed."""
+    for left in path.parent.glob(f".{path.name}.*"):
+        left.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

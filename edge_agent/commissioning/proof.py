@@ -28,9 +28,14 @@ def proven(text: str, file: str, library: Library) -> Site:
 def paced(answers: Answers, library: Library) -> tuple[Answers, list[Forecast]]:
     """The answers with the first pace that the line can carry, else the slowest, and what they then ask of
     the line. InputError when they make no configuration at all."""
+    wanted = 0.0
     for pace in PACES:
+        if pace < wanted and pace != PACES[-1]:
+            continue
         slowed = replace(answers, pace=pace)
         found = forecasts(proven(rendered(slowed, version="", date=""), "answers", library))
         if not any(forecast.is_overloaded for forecast in found):
             break
+        # The load falls nearly with the pace: what is far from enough need not be calculated.
+        wanted = max(wanted, 0.9 * pace * max(forecast.stretch for forecast in found))
     return slowed, found

@@ -123,7 +123,7 @@ def _unknown(unit: Unknown, answers: Answers) -> Iterator[str]:
     yield '# profile = "vendor/family"'
     yield f"# [device.unit_{unit.unit_id}.point.pressure]"
     yield '# area    = "holding"             # coil, discrete, input, holding'
-    yield "# address = 100                   # on the wire, from 0: 40101 of a manual is 100"
+    yield "# address = 100                   # on the wire, from 0: 40101 is 100"
     yield '# type    = "f32"                 # bool u16 s16 u32 s32 f32 ... string'
     yield '# unit    = "bar"'
     yield '# poll    = "1s"'

@@ -47,7 +47,7 @@ class Texts:
 
 
 class StateFolder:
-    """One per agent, used by its main thread."""
+    """One per agent, used by one thread at a time."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -8,6 +8,7 @@ The shell of `safe_mode`: reads the configuration and the state folder, and is t
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from edge_agent.model import MonoNs, Site
 from edge_agent.profiles import Library, default_library, packaged, site_of
 
 log = logging.getLogger(__name__)
+
+SETTLE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class Trial:
         self._folder = folder
         self._said = said
         self._proof = Proof()
-        self._is_over = False
+        self._proving: threading.Thread | None = None
 
     def problems(self) -> Sequence[str]:
         """What people are told of for as long as it holds."""
@@ -57,12 +60,19 @@ class Trial:
 
     def turn(self, now: MonoNs, *, healthy: bool) -> None:
         """A look at the running agent, about once a second."""
-        if not self._is_over and self._proof.look(now, healthy=healthy):
-            self._is_over = True
-            self._prove()
+        if self._proving is None and self._proof.look(now, healthy=healthy):
+            # Beside the supervision: a disk that takes a minute for it is no reason to starve the watchdog.
+            self._proving = threading.Thread(target=self._prove, name="last-good", daemon=True)
+            self._proving.start()
+
+    def settle(self, timeout_s: float) -> None:
+        """Wait for what a proof stores, but no longer."""
+        if self._proving is not None:
+            self._proving.join(timeout_s)
 
     def ended(self, status: int) -> None:
         """The run is over; with status 0 by order, which is a clean slate for the next one."""
+        self.settle(SETTLE_S)
         if self._folder is not None and status == 0:
             self._folder.remember(None)
 

@@ -15,8 +15,6 @@ from builder.sources import PACKAGING, ROOT, BuildError
 from builder.tree import Tree
 from edge_agent.kernels.build import elf
 
-ARCHITECTURES = ("amd64", "arm64", "armhf")
-
 
 def make(
     architecture: str, version: str, output: Path, *, source: Path, compression: str, date_s: int
@@ -48,8 +46,6 @@ def fill(tree: Tree, architecture: str, version: str, source: Path, date_s: int)
     for path, page in manual.pages(commands, version, date_s):
         tree.add_gzipped(f"{path}.gz", page)
     tree.add(completion.PATH, completion.script(commands).encode())
-    overrides = PACKAGING / "debian/lintian-overrides"
-    tree.add("usr/share/lintian/overrides/edge-agent", overrides.read_bytes())
 
 
 def _add_documents(tree: Tree, version: str, date_s: int) -> None:

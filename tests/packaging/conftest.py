@@ -19,15 +19,27 @@ from tests.conftest import ROOT
 from tests.rigs import gateway, roots
 from tests.rigs.gateway import Gateway
 
+FIRST_S = 400
+"""Only for what hangs; a test may say less."""
+
 Installed = Callable[[str], Gateway]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A container is needed by every test of this folder."""
+    """Every test of this folder needs a container, and most a broker beside it."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
-            item.add_marker(pytest.mark.needs("gateway"))
+            item.add_marker(pytest.mark.needs("gateway", "mosquitto"))
+            # The first one of a checkout compiles the kernels, and waits for who does.
+            item.add_marker(pytest.mark.timeout(FIRST_S))
+            item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def _group(item: pytest.Item) -> str:
+    """What shares a gateway, and so a worker (`--dist loadgroup`): the tests of a file on one suite."""
+    given = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    return f"{item.path.stem}-{given.get('suite', '')}"
 
 
 @pytest.fixture(scope="session")

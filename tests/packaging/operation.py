@@ -3,7 +3,7 @@ account of its lives, by which in the end all that was served is there or declar
 
     with Operation(gw, tmp_path) as it:
         it.begin()
-        it.dies(lambda: gw.enter("kill", "-9", str(gw.main_pid(UNIT))))
+        it.strike(signal.SIGKILL)
         it.reads_again()
         verdict = it.finish()
 """
@@ -13,9 +13,10 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -62,6 +63,7 @@ class Operation:
         self.receiver = Receiver(gw, folder)
         self.lives: list[Life] = []
         self._since = 0
+        self._pty = ""
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -79,7 +81,8 @@ class Operation:
         self.gw.copy_in(self._config, FILE, owner="root:edge-agent", mode=0o640)
 
     def plug(self) -> None:
-        self.gw.plug(os.path.realpath(self.line.path))
+        self._pty = os.path.realpath(self.line.path)
+        self.gw.plug(self._pty)
 
     def start_receiving(self) -> None:
         self.broker.start()
@@ -97,12 +100,30 @@ class Operation:
         self.enable()
         self.reads_again()
 
-    def dies(self, end: Callable[[], object], how: End = End.KILLED) -> None:
-        """`end` ends its present life; the next one may begin at any moment after."""
-        now = time.time_ns()
-        end()
-        self.lives.append(Life(self._since, now, how))
-        self._since = now
+    def strike(self, number: signal.Signals) -> None:
+        """A signal that ends its life, sent at once: its end is known to the moment."""
+        pid = self.gw.host_pid(self.gw.main_pid(UNIT))
+        self._ends(End.KILLED)
+        os.kill(pid, number)
+
+    def cut_power(self) -> None:
+        """A system takes a while to die, so the service stands still before: a power cut is a moment."""
+        pid = self.gw.host_pid(self.gw.main_pid(UNIT))
+        self._ends(End.KILLED)
+        os.kill(pid, signal.SIGSTOP)
+        self.gw.power_cut()
+
+    def was_restarted(self) -> None:
+        """In order, by what takes its time, such as an upgrade: it ran on until systemd stopped it."""
+        name = "ActiveExitTimestampMonotonic"
+        ago = time.monotonic_ns() - 1000 * int(self.gw.properties(UNIT, name)[name])
+        self._ends(End.STOPPED, time.time_ns() - ago)
+
+    def _ends(self, how: End, when: int = 0) -> None:
+        """Its present life is over, now or `when`; the next one may begin at any moment after."""
+        when = when or time.time_ns()
+        self.lives.append(Life(self._since, when, how))
+        self._since = when
 
     def was_restarted(self) -> None:
         """In order, in the middle of something longer, such as an upgrade."""
@@ -114,17 +135,15 @@ class Operation:
         self._since = stopped
 
     def replug(self) -> None:
-        """The adapter comes back as another device file."""
-        # The number of the one that went would be given again.
-        spare = pty.openpty()
-        self.line.replug()
-        for fd in spare:
-            os.close(fd)
+        """The adapter comes back as another device file than the one it was."""
+        with _taken(self._pty):
+            self.line.replug()
         self.plug()
 
     def finish(self) -> Verdict:
         """Stop the service in order, let the receiver take the rest; what it has against what was served."""
-        self.dies(lambda: self.gw.run("systemctl", "stop", UNIT), End.STOPPED)
+        self._ends(End.STOPPED)
+        self.gw.run("systemctl", "stop", UNIT)
         self.gw.wait(lambda: self.receiver.of_kind("stop"), "a record of the stop")
         self.receiver.finish()
         site = load_site(self._config)
@@ -162,3 +181,20 @@ class Operation:
 
     def _samples(self) -> list[Object]:
         return self.receiver.of_kind("sample") if self.receiver.out.exists() else []
+
+
+@contextmanager
+def _taken(name: str) -> Iterator[None]:
+    """Nobody gets the pseudo-terminal of this name now: the kernel gives the lowest number that is free."""
+    pairs = [pty.openpty()]
+    try:
+        while _number(os.ttyname(pairs[-1][1])) < _number(name):
+            pairs.append(pty.openpty())
+        yield
+    finally:
+        for fd in (fd for pair in pairs for fd in pair):
+            os.close(fd)
+
+
+def _number(name: str) -> int:
+    return int(Path(name).name)

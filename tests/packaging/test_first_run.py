@@ -25,7 +25,6 @@ ENTRIES = {
 @pytest.fixture(scope="module")
 def run(suite: str, deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FirstRun]:
     with FirstRun(roots.unpacked(suite), deb, tmp_path_factory.mktemp("first-run")) as run:
-        print(f"first run on {suite}:", json.dumps(run.course.as_json()))
         yield run
 
 
@@ -47,7 +46,8 @@ def test_init_finds_the_device_and_shows_its_values(run) -> None:
     assert run.init.err == ""
 
 
-def test_records_of_the_device_are_at_the_receiver(run) -> None:
+def test_records_of_the_device_are_at_the_receiver(run, record_property) -> None:
+    record_property("figures", json.dumps(run.course.as_json()))
     kinds = {item["kind"] for item in run.receiver.objects}
     assert {"start", "birth"} <= kinds
     assert kinds & set(VALUES)

@@ -18,8 +18,6 @@ import pytest
 from tests.packaging.probes import PROBES, WRITABLE
 from tests.packaging.unit_rig import ProbedUnit, probed
 
-pytestmark = pytest.mark.needs("gateway")
-
 NEEDED = ("state folder", "durable file", "pseudo-terminal", "sockets", "resolver", "fork", "credential")
 
 

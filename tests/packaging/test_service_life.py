@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import pytest
 
 from edge_agent.model import NS
-from tests.packaging.operation import PORT, UNIT, Operation
+from tests.packaging.operation import PORT, UNIT, Object, Operation
 from tests.rigs.gateway import Gateway
 
 WATCHDOG_S = 5
@@ -34,13 +34,13 @@ def restarts(gw: Gateway) -> int:
     return int(gw.properties(UNIT, "NRestarts")["NRestarts"])
 
 
-def send(gw: Gateway, number: signal.Signals) -> None:
-    gw.enter("kill", f"-{number.value}", str(gw.main_pid(UNIT)))
+def told(gap: Object) -> str:
+    return f"{gap['lost_stream']} {gap['t1'] - gap['t0']:.2f} s ({gap['reason']})"
 
 
 def test_killed_it_is_started_again(gw, it) -> None:
     before = restarts(gw)
-    it.dies(lambda: send(gw, signal.SIGKILL))
+    it.strike(signal.SIGKILL)
     it.reads_again()
     assert restarts(gw) == before + 1
     assert it.has_said("Main process exited, code=killed, status=9/KILL")
@@ -50,7 +50,7 @@ def test_killed_it_is_started_again(gw, it) -> None:
 
 def test_when_it_hangs_the_watchdog_ends_it_and_it_is_started_again(gw, it) -> None:
     before = restarts(gw)
-    it.dies(lambda: send(gw, signal.SIGSTOP))
+    it.strike(signal.SIGSTOP)
     it.reads_again()
     assert restarts(gw) == before + 1
     assert it.has_said(f"Watchdog timeout (limit {WATCHDOG_S}s)!")
@@ -59,7 +59,7 @@ def test_when_it_hangs_the_watchdog_ends_it_and_it_is_started_again(gw, it) -> N
 
 def test_after_a_power_cut_it_starts_with_the_system(gw, it) -> None:
     epochs = len(it.ledger().starts)
-    it.dies(gw.power_cut)
+    it.cut_power()
     gw.boot_again()
     it.reads_again()
     assert gw.properties(UNIT, "ActiveState", "NRestarts") == {"ActiveState": "active", "NRestarts": "0"}
@@ -79,6 +79,7 @@ def test_a_pulled_adapter_is_missed_and_another_device_file_is_taken(gw, it) -> 
     assert os.path.realpath(it.line.path) != before
     it.reads_again()
     gw.wait(lambda: it.has_said(f"bus line: {PORT} 115200 8N1 is open"), "word of its return")
+    assert "port_down" in {item["quality"] for item in it.receiver.of_kind("sample")}
     assert gw.main_pid(UNIT) == pid
 
 
@@ -95,11 +96,10 @@ def test_while_the_broker_is_away_it_goes_on_and_nothing_is_missing_afterwards(g
     assert len(it.ledger().values) > count
 
 
-def test_stopped_it_ends_in_order_and_all_it_ever_read_is_there_or_declared(gw, it) -> None:
+def test_stopped_it_ends_in_order_and_all_it_ever_read_is_there_or_declared(gw, it, record_property) -> None:
     verdict = it.finish()
-    print(f"\n{verdict.figures()}")
-    for gap in it.receiver.of_kind("gap"):
-        print({name: gap[name] for name in ("lost_stream", "reason", "t0", "t1")})
+    record_property("figures", verdict.figures())
+    record_property("figures", "not observed: " + ", ".join(map(told, it.receiver.of_kind("gap"))))
     result = gw.properties(UNIT, "ActiveState", "Result", "ExecMainStatus")
     assert result == {"ActiveState": "inactive", "Result": "success", "ExecMainStatus": "0"}
     assert gw.journal(UNIT).rindex("stopped") and it.has_said("Deactivated successfully")

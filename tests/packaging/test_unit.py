@@ -10,8 +10,6 @@ import pytest
 from tests.conftest import ROOT
 from tests.packaging.unit_rig import UNIT, ProbedUnit, probed
 
-pytestmark = pytest.mark.needs("gateway")
-
 EXPOSURE = tomllib.loads((ROOT / "packaging/security/exposure.toml").read_text())
 INSIDE = f"/usr/lib/systemd/system/{UNIT.name}"
 

@@ -26,7 +26,7 @@ read(path), exists(path), files(*folders)      text; whether; a listing to compa
 path(path)                    where it is for this machine, while it runs
 journal(unit, *options)       the messages only, of all boots; "-b": of this one, "-b", "-1": the one before
 properties(unit, *names)      systemctl show
-main_pid(unit)                inside; 0 where it does not run
+main_pid(unit), host_pid(n)   inside, 0 where it does not run; the number it has on this machine
 wait(condition, what)         until it is true; its value. Otherwise the journal is in the error
 plug(pty), unplug()           /dev/ttyUSB0, or name=, root:dialout 0660. Another pty: another device file
 power_cut(), stop(), boot_again(), close()     close is the end of `with`; nothing is left of a gateway,
@@ -181,6 +181,16 @@ class Gateway(Container):
 
     def main_pid(self, unit: str) -> int:
         return int(self.properties(unit, "MainPID")["MainPID"])
+
+    def host_pid(self, pid: int) -> int:
+        """The number a process of the gateway has on this machine, for signals that are to come at once."""
+        here = Path(f"/proc/{self._leader}/ns/pid").readlink()
+        for status in Path("/proc").glob("[0-9]*/status"):
+            with contextlib.suppress(OSError):
+                numbers = next(line for line in status.read_text().splitlines() if line.startswith("NSpid"))
+                if numbers.split()[-1] == str(pid) and (status.with_name("ns") / "pid").readlink() == here:
+                    return int(status.parent.name)
+        raise ProcessLookupError(f"there is no process {pid} in the gateway")
 
     def wait(self, condition: Callable[[], Any], what: str = "condition", timeout_s: float = 60.0) -> Any:
         deadline = time.monotonic() + timeout_s

@@ -8,7 +8,7 @@ None of the packages that ours depends on is installed, but apt has fetched them
 
 Roots are never written to; `gateway.boot` lays an overlay over one. They are kept in $EDGE_AGENT_ROOTS or
 ~/.cache/edge-agent/roots, by what went in and by the month, so that a stale one goes by itself. `python -m
-tests.rigs.roots [SUITE...]` makes them and prints where they are (`make roots`).
+tests.rigs.roots [SUITE...]` makes them and prints where they are; `make roots` makes all that tests need.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ _KEEP = "cleanup/apt/lists,cleanup/apt/cache"
 
 
 _PRIVATE = ("unshare", "--mount", "--propagation", "private")
+_ATTEMPTS = 3
+"""A mirror is at times changed under whoever reads it."""
 _KEPT_MONTHS = 2
 
 
@@ -110,10 +112,13 @@ def _alone(path: Path) -> Iterator[None]:
 def _make(recipe: Recipe, root: Path, within: Sequence[str]) -> None:
     """Beside its place and then renamed: a root is whole or it is not there."""
     draft = root.with_name(root.name + ".new")
-    shutil.rmtree(draft, ignore_errors=True)
     command = [*within, *recipe.command(draft)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    if done.returncode:
+    for _ in range(_ATTEMPTS):
+        shutil.rmtree(draft, ignore_errors=True)
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        if done.returncode == 0:
+            break
+    else:
         shutil.rmtree(draft, ignore_errors=True)
         raise RuntimeError(f"{' '.join(command)}:\n{done.stdout}{done.stderr}")
     draft.rename(root)

@@ -42,6 +42,23 @@ RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 WITHIN = {
     "bus": ["outcomes", "wire", "line", "ports", "lines", "schedule", "plan", "device", "quality", "scan"],
     "uplink": ["topics", "reasons", "payloads", "outbox", "connection", "sending"],
+    "doctor": [
+        "findings",
+        "access",
+        "configuration",
+        "unit",
+        "ports",
+        "adapters",
+        "servers",
+        "timekeeping",
+        "disk",
+        "certificates",
+        "broker",
+        "running",
+        "versions",
+        "show",
+        "probes",
+    ],
 }
 
 # Every third-party package enters the program through these files only.
@@ -52,6 +69,7 @@ DOORS = {
     "tomli": {"config/toml.py"},
     "psycopg": {"receiver/database/postgresql.py"},
     "systemd": {"daemon/systemd.py"},
+    "cryptography": {"doctor/probes/x509.py"},
 }
 
 

@@ -174,6 +174,9 @@ def open_port(link: SerialLink, clock: Clock) -> SerialPort:
         _assert_raw(fd, link.path)
         return SerialPort(port, link.path, clock)
     except (PortError, *_FOREIGN) as error:
+        # As at a close: a program that has the port open as well would keep it exclusive.
+        with contextlib.suppress(*_FOREIGN):
+            fcntl.ioctl(fd, termios.TIOCNXCL)
         with contextlib.suppress(*_FOREIGN):
             port.close()
         if isinstance(error, PortError):

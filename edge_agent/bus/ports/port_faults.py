@@ -37,6 +37,8 @@ _HINTS_BY_ERRNO = {
     errno.EROFS: "the file system is read-only; is it a serial port at all?",
     errno.ETXTBSY: "this is a program that runs, and no serial port",
     errno.EINTR: "it was interrupted and is opened again",
+    # Of the device rules of the service: missing rights are EACCES.
+    errno.EPERM: "the service may not use this driver; sudo edge-agent doctor says what to allow",
 }  # fmt: skip
 
 

@@ -42,6 +42,7 @@ def prove(config, state) -> trial.Trial:
     run = crash(config, state)
     for now in (0, PROOF_NS):
         run.turn(MonoNs(now), healthy=True)
+    run.settle(30)
     return run
 
 
@@ -123,6 +124,7 @@ def test_without_another_configuration_the_present_one_goes_on_and_says_how_ofte
     assert not is_good(run)
     for now in (0, PROOF_NS):
         run.turn(MonoNs(now), healthy=True)
+    run.settle(30)
     assert not run.problems()
 
 

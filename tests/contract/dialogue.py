@@ -1,0 +1,107 @@
+"""A person at a pseudo-terminal of 80 columns: types an answer whenever a question stands there.
+
+with Dialogue("init", "--config", path) as person:
+    person.answer("Port", "/dev/ttyUSB0")
+    person.interrupt("Site")                 # Ctrl-C instead of an answer
+    assert person.end() == 130
+    print(person.transcript)                 # what was on the screen, without what was drawn over
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import sys
+import termios
+import time
+from types import TracebackType
+from typing import Self
+
+_PATIENCE_S = 60.0
+_DRAWN_OVER = re.compile(r"[^\n]*\r\x1b\[K")
+
+
+class Dialogue:
+    def __init__(self, *words: str, environment: dict[str, str] | None = None) -> None:
+        self._terminal, theirs = pty.openpty()
+        fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        self._said = ""
+        self._answered = 0
+        self.process = subprocess.Popen(
+            # The terminal becomes that of the session, so that a password is asked on it.
+            [sys.executable, "-c", _CHILD, *words],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            env={**os.environ, **(environment or {})},
+        )
+        os.close(theirs)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _e: object, _t: TracebackType | None) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._terminal)
+
+    @property
+    def transcript(self) -> str:
+        return _DRAWN_OVER.sub("", self._said.replace("\r\n", "\n"))
+
+    def answer(self, question: str, text: str) -> None:
+        """Wait for a question that begins so, and type `text` and Enter."""
+        self.wait_for(question)
+        self.type(text + "\n")
+
+    def interrupt(self, question: str) -> None:
+        self.wait_for(question)
+        self.type("\x03")
+
+    def wait_for(self, question: str) -> None:
+        """A question stands in the last line, and nobody has answered it yet."""
+        until = time.monotonic() + _PATIENCE_S
+        while True:
+            last = self._said[self._answered :].rpartition("\n")[2]
+            if last.strip().startswith(question) and last.endswith(": "):
+                return
+            assert self._hear(until), f"no question {question!r} in:\n{self._said}"
+
+    def wait_for_text(self, text: str) -> None:
+        until = time.monotonic() + _PATIENCE_S
+        while text not in self._said:
+            assert self._hear(until), f"never said {text!r}:\n{self._said}"
+
+    def type(self, text: str) -> None:
+        self._answered = len(self._said)
+        os.write(self._terminal, text.encode())
+
+    def end(self) -> int:
+        """Everything it still says, and its exit status."""
+        until = time.monotonic() + _PATIENCE_S
+        while self._hear(until):
+            pass
+        return self.process.wait(_PATIENCE_S)
+
+    def _hear(self, until: float) -> bool:
+        ready, _, _ = select.select([self._terminal], [], [], max(0.0, until - time.monotonic()))
+        try:
+            data = os.read(self._terminal, 65536) if ready else b""
+        except OSError:
+            return False  # EIO: nobody has the other end any more
+        self._said += data.decode(errors="replace")
+        return bool(data)
+
+
+_CHILD = """
+import fcntl, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+from edge_agent.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
