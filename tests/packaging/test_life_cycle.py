@@ -145,7 +145,7 @@ CUTS = {
     "half of the program is new": f"rename:{PROGRAM}/{{new}}/edge_agent/errors.py",
     "half of the old one is gone": f"unlink:{PROGRAM}/{{old}}/edge_agent/errors.py",
 }
-"""Each call of dpkg that changes a name is tried by `test_interrupted_unpack`; here a system boots with it."""
+"""`test_interrupted_unpack` tries each change of a name; here a system boots with what is left."""
 
 
 def stopping(version: str, old: str, point: str) -> list[str]:
