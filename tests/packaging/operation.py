@@ -125,15 +125,6 @@ class Operation:
         self.lives.append(Life(self._since, when, how))
         self._since = when
 
-    def was_restarted(self) -> None:
-        """In order, in the middle of something longer, such as an upgrade."""
-        ago = time.monotonic_ns() - 1000 * int(
-            self.gw.properties(UNIT, "ActiveExitTimestampMonotonic")["ActiveExitTimestampMonotonic"]
-        )
-        stopped = time.time_ns() - ago
-        self.lives.append(Life(self._since, stopped, End.STOPPED))
-        self._since = stopped
-
     def replug(self) -> None:
         """The adapter comes back as another device file than the one it was."""
         with _taken(self._pty):
