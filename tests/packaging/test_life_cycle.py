@@ -19,7 +19,8 @@ from tests.packaging.operation import FILE, UNIT, Operation
 from tests.rigs import gateway, roots
 from tests.rigs.gateway import Gateway
 
-pytestmark = pytest.mark.needs("cc")
+# Packages are built first, and their kernels where nobody has yet.
+pytestmark = [pytest.mark.needs("cc"), pytest.mark.timeout(600)]
 
 OLD, NEW, NEWER = "9.0.0", "9.1.0", "9.2.0"
 PROGRAM = "/usr/lib/edge-agent"
@@ -199,7 +200,7 @@ def test_a_removal_keeps_state_and_an_installation_goes_on_with_it(gw, it) -> No
 
 def test_a_purge_leaves_nothing_but_the_systems_own_logs(gw, it, before) -> None:
     gw.run("systemctl", "start", UNIT)
-    gw.run("edge-agent", "update", file_of(NEW), "--force", "--watch", "5s")
+    gw.run("edge-agent", "update", file_of(NEW), "--force", "--watch", "8s")
     assert gw.exists("/var/lib/edge-agent-update/result.json")
     files, known = before
     gw.run("apt-get", "purge", "-q", "-y", "edge-agent")
