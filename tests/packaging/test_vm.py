@@ -120,6 +120,7 @@ def test_udev_names_the_adapter_by_its_serial_makes_it_quick_and_keeps_others_of
         (("DevicePolicy=closed",), "Operation not permitted"),
         (("DevicePolicy=closed", "DeviceAllow=char-188 rw"), ""),
     ],
+    ids=["none", "ttyUSB"],
 )
 def test_the_kernel_enforces_which_devices_may_be_opened(rig, rules, error) -> None:
     done = rig.machine.run(*in_a_unit(rules), "python3", "-c", OPEN, check=False)
@@ -149,6 +150,7 @@ def test_a_clock_that_is_set_at_last_is_declared_and_nothing_is_lost(rig) -> Non
 @pytest.mark.parametrize(
     ("limit", "program", "error"),
     [("MemoryMax", EAT, "oom-kill"), ("TasksMax", BREED, "can't start new thread")],
+    ids=["memory", "tasks"],
 )
 def test_the_kernel_enforces_the_limits_of_the_unit(rig, limit, program, error) -> None:
     value = rig.service(limit)[limit]
