@@ -6,6 +6,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 SECONDS ?=
 NATIVE  := edge_agent/kernels/_native/.built
+# Not package.py: it needs root, Debian's mirror and PyPI.
 BENCHES := kernels footprint bus plan spool records delivery receiver
 DEPS    := mosquitto libmodbus-dev libsystemd-dev pkg-config python3-dev openssl lld postgresql \
            mosquitto-clients mmdebstrap debian-archive-keyring systemd-container iproute2 lintian \

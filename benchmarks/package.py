@@ -68,7 +68,7 @@ def thingsboard(folder: Path) -> Peer:
     """What pip fetches, and what lies on the disk afterwards."""
     wheels, installed = folder / "wheels", folder / "installed"
     pip = [sys.executable, "-m", "pip"]
-    fetch = [*pip, "download", "-q", "--dest", str(wheels), THINGSBOARD]
+    fetch = [*pip, "wheel", "-q", "--wheel-dir", str(wheels), THINGSBOARD]
     subprocess.run(fetch, check=True, capture_output=True)
     install = ["install", "-q", "--no-index", "--find-links", str(wheels), "--target", str(installed)]
     subprocess.run([*pip, *install, THINGSBOARD], check=True, capture_output=True)
@@ -79,13 +79,12 @@ def thingsboard(folder: Path) -> Peer:
 # --- sizes ----------------------------------------------------------------------------------------
 
 
-def size_rows(debs: dict[str, Path], folder: Path, peer: Peer) -> list[Row]:
+def size_rows(debs: dict[str, Path], folder: Path) -> list[Row]:
     packages = [
         Row(
             claim=f"the package, {name}",
             value=deb.stat().st_size / _MB,
             unit="MB",
-            peers={"ThingsBoard gateway and what it requires": peer.download_mb} if name == "amd64" else {},
             budget=_BUDGET,
         )
         for name, deb in debs.items()
@@ -101,52 +100,68 @@ def size_rows(debs: dict[str, Path], folder: Path, peer: Peer) -> list[Row]:
     return packages + files
 
 
-def dependency_rows(gw: gateway.Gateway, deb: Path) -> list[Row]:
-    """What apt would add to a minimal Debian 12, by its own reckoning."""
-    gw.copy_in(deb, "/root/edge-agent.deb")
-    said = gw.run("apt-get", "install", "--no-download", "--print-uris", "-y", "/root/edge-agent.deb").out
-    others = [line for line in said.splitlines() if line.startswith("'") and "edge-agent" not in line]
-    asked = gw.run("apt-cache", "show", *sorted(name_of(line) for line in others)).out
-    installed_kib = sum(map(int, re.findall(r"^Installed-Size: (\d+)", asked, re.MULTILINE)))
-    fetched = sum(int(line.split()[2]) for line in others)
-    where = "on a minimal Debian 12, amd64"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brought:
+    """What apt adds to a minimal Debian 12, by its own reckoning."""
+
+    packages: int
+    download_mb: float
+    installed_mb: float
+
+
+def brought(deb: Path) -> Brought:
+    with gateway.boot(roots.unpacked("bookworm")) as gw:
+        gw.copy_in(deb, "/root/edge-agent.deb")
+        said = gw.run("apt-get", "install", "--simulate", "/root/edge-agent.deb").out
+        added = re.findall(r"^Inst (\S+) \((\S+)", said, re.MULTILINE)
+        others = [f"{name}={version}" for name, version in added if name != "edge-agent"]
+        shown = gw.run("apt-cache", "show", *others).out
+    return Brought(
+        packages=len(others),
+        download_mb=total(shown, "Size") / _MB,
+        installed_mb=total(shown, "Installed-Size") * 1024 / _MB,
+    )
+
+
+def whole_rows(deb: Path, debian: Brought, peer: Peer) -> list[Row]:
+    """Everything that comes to a minimal Debian 12."""
     return [
-        Row(claim=f"packages it brings with it, {where}", value=len(others), unit="packages"),
-        Row(claim=f"the same, to fetch, {where}", value=fetched / _MB, unit="MB"),
-        Row(claim=f"the same, installed, {where}", value=installed_kib * 1024 / _MB, unit="MB"),
+        Row(
+            claim="packages it brings from Debian 12, minimal, amd64", value=debian.packages, unit="packages"
+        ),
+        Row(
+            claim="to fetch, the package and what it brings, amd64",
+            value=deb.stat().st_size / _MB + debian.download_mb,
+            unit="MB",
+            peers={"ThingsBoard gateway and what it requires": peer.download_mb},
+        ),
     ]
 
 
-def name_of(line: str) -> str:
-    """'URI' name_version_architecture.deb size hash"""
-    return line.split()[1].split("_")[0]
+def total(shown: str, field: str) -> int:
+    return sum(map(int, re.findall(rf"^{field}: (\d+)", shown, re.MULTILINE)))
 
 
 # --- in use ---------------------------------------------------------------------------------------
 
 
-def use_rows(deb: Path, folder: Path, peer: Peer) -> list[Row]:
-    root = roots.unpacked("bookworm")
-    with gateway.boot(root) as gw:
-        rows = dependency_rows(gw, deb)
-    with FirstRun(root, deb, folder) as run:
+def use_rows(deb: Path, folder: Path, debian: Brought, peer: Peer) -> list[Row]:
+    with FirstRun(roots.unpacked("bookworm"), deb, folder) as run:
         time.sleep(_RESIDENT_S)
-        rows += [on_the_disk_row(run.gw, peer), *course_rows(run.course), resident_row(run.gw)]
-    return rows
+        return [on_the_disk_row(run.gw, debian, peer), *course_rows(run.course), resident_row(run.gw)]
 
 
-def on_the_disk_row(gw: gateway.Gateway, peer: Peer) -> Row:
-    """Without the packages of Debian that it brings."""
+def on_the_disk_row(gw: gateway.Gateway, debian: Brought, peer: Peer) -> Row:
     listed = gw.run("dpkg", "-L", "edge-agent").out.split()
     own = [path for path in listed if "/usr/lib/edge-agent" not in path and not is_folder(gw, path)]
     used = gw.run("du", "-scB1", "/usr/lib/edge-agent", *own).out
     return Row(
-        claim="on the disk of a gateway, compiled, amd64",
-        value=int(used.split()[-2]) / _MB,
+        claim="on the disk of a gateway, compiled, with what it brings, amd64",
+        value=int(used.split()[-2]) / _MB + debian.installed_mb,
         unit="MB",
         peers={
             "ThingsBoard gateway and what it requires": peer.installed_mb,
-            "thin-edge.io, 3 programs, as published in 2022": THIN_EDGE_MB,
+            "thin-edge.io, 3 programs without mosquitto, as published in 2022": THIN_EDGE_MB,
         },
     )
 
@@ -176,9 +191,10 @@ def main() -> int:
     with TemporaryDirectory() as name:
         folder = Path(name)
         debs = {architecture: built(architecture, folder / "debs") for architecture in ARCHITECTURES}
-        peer = thingsboard(folder)
-        rows = size_rows(debs, folder, peer)
-        return publish("package", rows + use_rows(debs["amd64"], folder, peer))
+        peer, deb = thingsboard(folder), debs["amd64"]
+        debian = brought(deb)
+        rows = [*size_rows(debs, folder), *whole_rows(deb, debian, peer)]
+        return publish("package", rows + use_rows(deb, folder, debian, peer))
 
 
 if __name__ == "__main__":
