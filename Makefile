@@ -6,6 +6,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 SECONDS ?=
 NATIVE  := edge_agent/kernels/_native/.built
+# Not package.py: it needs root, Debian's mirror and PyPI.
 BENCHES := kernels footprint bus plan spool records delivery receiver
 DEPS    := mosquitto libmodbus-dev libsystemd-dev pkg-config python3-dev openssl lld postgresql \
            mosquitto-clients mmdebstrap debian-archive-keyring systemd-container iproute2 lintian \
@@ -13,7 +14,7 @@ DEPS    := mosquitto libmodbus-dev libsystemd-dev pkg-config python3-dev openssl
 # What a kernel library is made from: a change here makes the native library stale.
 KERNEL_SOURCES := $(shell find edge_agent/kernels -name '*.py')
 
-.PHONY: help deps venv demo kernels roots deb bundle lint type format test golden soak bench clean
+.PHONY: help deps venv demo kernels roots deb bundle lint type format test golden soak foreign vm bench clean
 
 help:
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -88,7 +89,15 @@ golden: $(NATIVE) ## after an intended change of a kernel's results
 	$(BIN)/python -m edge_agent.kernels.build --write-golden
 
 soak: $(VENV)/.dev $(NATIVE) ## the long runs, with figures
-	$(BIN)/pytest -q -m soak -s --timeout=7200
+	$(BIN)/pytest -q -m "soak and not vm" -s --timeout=7200
+
+foreign: $(VENV)/.dev ## only the packages for ARM, under emulation (root)
+	@$(MAKE) --no-print-directory deps
+	$(BIN)/pytest -q tests/rigs/test_foreign_system.py tests/packaging/test_foreign.py
+
+vm: $(VENV)/.dev ## the service in a virtual machine with a USB adapter; some minutes (root)
+	@$(MAKE) --no-print-directory deps DEPS="qemu-system-x86 e2fsprogs mmdebstrap"
+	$(BIN)/pytest -q -m vm -s tests/packaging
 
 bench: $(VENV)/.dev $(NATIVE) ## every benchmark; results in benchmarks/results/
 	for name in $(BENCHES); do $(BIN)/python benchmarks/$$name.py || exit 1; done

@@ -87,6 +87,14 @@ class FakeClock:
         self._wall += ns
 
 
+def unasked_keeper() -> str:
+    """Who keeps the clock, where only the kernel could say whether it is synchronised and a sandbox forbids
+    to ask it; empty where all is well."""
+    if _adjtimex_synchronised() is not None or _TIMESYNCD.exists():
+        return ""
+    return next((name for name, trace in _KEEPERS.items() if trace.exists()), "")
+
+
 def boot_id() -> str:
     """The kernel's id of this boot (32 hex digits), so that monotonic times can be compared.
 
@@ -107,6 +115,8 @@ _STATUS_OFFSET = 5 * _LONG
 _STA_UNSYNC = 0x40
 
 _TIMESYNCD = Path("/run/systemd/timesync/synchronized")
+_KEEPERS = {"chrony": Path("/run/chrony"), "ntpsec": Path("/run/ntpd.pid"), "ptp4l": Path("/run/ptp4l")}
+"""What each leaves in /run while it runs, by Debian's packages."""
 _TRUSTED_S = 32_000
 """As long as the kernel trusts a clock that is not adjusted: until its error may be 16 s, at 500 ppm."""
 

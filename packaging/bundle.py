@@ -16,6 +16,7 @@ from builder import bundle, kernels, package, sources
 
 def main() -> int:
     options = _parser().parse_args()
+    failures = 0
     try:
         version, date_s = sources.version_of(sources.ROOT), sources.source_date()
         for architecture in options.arch or kernels.ARCHITECTURES:
@@ -23,11 +24,21 @@ def main() -> int:
                 architecture, version, options.output, source=sources.ROOT, compression="xz", date_s=date_s
             )
             for release in options.release or bundle.RELEASES:
-                print(bundle.make(made, release, architecture, version, options.output, date_s), flush=True)
+                failures += not _bundled(made, release, architecture, version, options.output, date_s)
     except sources.BuildError as error:
         print(f"bundle.py: error: {error}", file=sys.stderr)
         return 1
-    return 0
+    return 1 if failures else 0
+
+
+def _bundled(made: Path, release: str, architecture: str, version: str, output: Path, date_s: int) -> bool:
+    """Whether the bundle could be made; a mirror that lacks one system does not keep the others back."""
+    try:
+        print(bundle.make(made, release, architecture, version, output, date_s), flush=True)
+    except sources.BuildError as error:
+        print(f"bundle.py: error: {architecture}, {release}: {error}", file=sys.stderr)
+        return False
+    return True
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,9 +9,11 @@ from edge_agent.cli._init_task import Given
 from edge_agent.clock import Clock
 from edge_agent.commissioning import checks, files
 from edge_agent.commissioning.reach import Reached, reach
-from edge_agent.commissioning.terminal import Person, checked
+from edge_agent.commissioning.terminal import Person, checked, told
 from edge_agent.commissioning.toml_text import harmless
 from edge_agent.config import identity
+from edge_agent.daemon import status
+from edge_agent.daemon.sockets import NoAgent
 from edge_agent.errors import EdgeAgentError
 from edge_agent.model import UplinkDef
 from edge_agent.uplink.topics import client_id
@@ -47,13 +48,15 @@ def uplink(given: Given, person: Person) -> tuple[UplinkDef, str]:
     url = given.broker or person.ask("Broker", checks.url, default=local, option="--broker")
     insecure = given.insecure and checks.needs_insecure(url)
     if checks.needs_insecure(url) and not insecure:
-        person.say("  Everybody on the way may read and change what is sent, the password too.")
+        told(person, "Everybody on the way may read and change what is sent, the password too.")
         if not person.agree("Use it without encryption?", default=False):
             return uplink(_without_broker(given), person)
         insecure = True
     tls = _tls(given, url, person)
     username, password_file, password = _login(given, person)
-    told = UplinkDef(
+    for path in (*tls.values(), given.password_file):
+        _warn_if_hidden(path, given, person)
+    made = UplinkDef(
         url=url,
         username=username,
         password_file=password_file,
@@ -62,7 +65,18 @@ def uplink(given: Given, person: Person) -> tuple[UplinkDef, str]:
         key=tls["key"],
         insecure=insecure,
     )
-    return told, password
+    return made, password
+
+
+def _client_id(name: Names, socket: Path) -> str:
+    """The agent's own, by which a broker may know it; beside a running agent another one, or the broker would
+    hang up on that."""
+    own = client_id(name.site, name.shown)
+    try:
+        status.fetch(socket)
+    except NoAgent as error:
+        return f"{own}-init" if error.is_there else own
+    return f"{own}-init"
 
 
 def _without_broker(given: Given) -> Given:
@@ -93,6 +107,22 @@ def _file(text: str) -> str:
     return path
 
 
+def _warn_if_hidden(path: str, given: Given, person: Person) -> None:
+    """What root alone may read reaches the service from one folder only."""
+    keys = files.password_path(given.config).parent
+    if not path or Path(path).parent == keys:
+        return
+    try:
+        readable = Path(path).stat().st_mode & 0o044
+    except OSError as error:
+        told(person, f"warning: {path}: {error.strerror}")
+        return
+    if not readable:
+        told(
+            person, f"warning: the service may not read {path}; put it into {keys}, where it may stay root's"
+        )
+
+
 def _login(given: Given, person: Person) -> tuple[str, str, str]:
     """(user, password file, password typed)"""
     username = given.username
@@ -107,16 +137,17 @@ def _login(given: Given, person: Person) -> tuple[str, str, str]:
     return username, str(files.password_path(given.config)) if password else "", password
 
 
-def try_it(uplink: UplinkDef, name: Names, password: str, person: Person, clock: Clock) -> Reached:
+def try_it(
+    uplink: UplinkDef, name: Names, password: str, person: Person, socket: Path, clock: Clock
+) -> Reached:
     """Says what the broker said; asks whether to go on where it said no."""
     person.say(f"Connecting to {uplink.url} ...")
-    reached = reach(uplink, client_id(name.site, name.shown), clock, password=password)
+    reached = reach(uplink, _client_id(name, socket), clock, password=password)
     if reached.failure is None:
         person.say(f"  It lets us in (MQTT {reached.protocol}).")
         return reached
-    for line in textwrap.wrap(f"warning: {harmless(str(reached.failure), 400)}", 77):
-        person.say("  " + line)
-    person.say("  The agent tries again by itself; records wait on the disk until then.")
+    told(person, f"warning: {harmless(str(reached.failure), 400)}")
+    told(person, "The agent tries again by itself; records wait on the disk until then.")
     if not person.agree("Go on all the same?", default=True):
-        raise EdgeAgentError("nothing was written")
+        raise EdgeAgentError("no configuration was written or changed")
     return reached

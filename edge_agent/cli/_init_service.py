@@ -63,11 +63,11 @@ def begin(given: Given, person: Person, socket: Path, clock: Clock, *, start: bo
     """Start the service and show what comes, unless it is not ours to start."""
     by_hand = f"edge-agent run --config {given.config}"
     if not start:
-        return _left(person, f"Not started, as --no-service says. By hand: {by_hand}")
+        return _left(person, "Not started, as --no-service says. By hand:", by_hand)
     if not service.is_managed():
-        return _left(person, f"This machine is not run by systemd. Start it with: {by_hand}")
+        return _left(person, "This machine is not run by systemd. Start it with:", by_hand)
     if given.config != CONFIG:
-        return _left(person, f"The service reads {CONFIG} only. Start this one with: {by_hand}")
+        return _left(person, f"The service reads {CONFIG} only. Start this one with:", by_hand)
     told(person, "Starting it, now and at every boot ...")
     try:
         service.enable_now()
@@ -76,9 +76,10 @@ def begin(given: Given, person: Person, socket: Path, clock: Clock, *, start: bo
     return _watched(person, socket, clock)
 
 
-def _left(person: Person, why: str) -> State:
+def _left(person: Person, why: str, command: str) -> State:
     told(person, why)
-    return State(word="left", message=why)
+    person.say(f"    {command}")
+    return State(word="left", message=f"{why} {command}")
 
 
 def _failed(person: Person, error: ServiceError) -> State:
@@ -126,7 +127,10 @@ def _show(person: Person, snapshot: Mapping[str, Any]) -> None:
     person.say()
     few, left = _few(snapshot)
     for line in [*_view.overview(snapshot, WIDTH), "", *_view.values(few)]:
-        person.say(line[:WIDTH])
+        if len(line) > WIDTH:
+            told(person, line, "")
+        else:
+            person.say(line)
     person.say(f"... {left} more\n" if left else "")
     if any(state != "up" for state in states(snapshot).values()):
         told(person, "Not every device answers: the lines with ! say why.", "")

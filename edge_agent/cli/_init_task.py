@@ -98,13 +98,15 @@ def parse(options: argparse.Namespace) -> Given:
         devices=_devices(options.device, problems),
         site=_text("--site", checks.topic_level, options.site, problems),
         agent=_text("--id", checks.topic_level, options.id, problems),
-        broker=_text("--broker", checks.url, options.broker, problems),
+        broker=_broker(options.broker, problems),
         username=_text("--user", checks.user_name, options.user, problems),
         password_file=_text("--password-file", checks.file_path, options.password_file, problems),
         tls={name: _text(f"--{name}", checks.file_path, getattr(options, name), problems) for name in _TLS},
         insecure=options.insecure,
     )
     _check_broker(given, problems)
+    if options.yes:
+        _check_complete(options, problems)
     if problems.all:
         raise InputError(problems.all)
     return given
@@ -112,6 +114,14 @@ def parse(options: argparse.Namespace) -> Given:
 
 def _text(option: str, check: checks.Check, text: str | None, problems: Problems) -> str:
     return "" if text is None else problems.parsed(option, check, text, "")
+
+
+def _broker(text: str | None, problems: Problems) -> str:
+    if text is not None and "@" in text:
+        # What is wrong is repeated in messages, and those end up in logs.
+        problems.add("--broker", "must not contain a user or password", "not shown", "say --user")
+        return ""
+    return _text("--broker", checks.url, text, problems)
 
 
 def _devices(given: list[str], problems: Problems) -> tuple[Named, ...]:
@@ -137,6 +147,15 @@ def _check_line(options: argparse.Namespace, problems: Problems) -> None:
     if options.units is not None:
         nobody: tuple[int, ...] = ()
         problems.parsed("--units", checks.unit_ids, options.units, nobody)
+
+
+def _check_complete(options: argparse.Namespace, problems: Problems) -> None:
+    """What has no default and nobody is asked for: said before a search of minutes, not after it."""
+    if options.port is None and options.tcp is None:
+        problems.add("--port", "is missing", "", "or --tcp HOST; without --yes the ports are shown")
+    for option in ("site", "broker"):
+        if getattr(options, option) is None:
+            problems.add(f"--{option}", "is missing", "", "without --yes it is asked for")
 
 
 def _check_broker(given: Given, problems: Problems) -> None:

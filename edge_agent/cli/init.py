@@ -16,6 +16,7 @@ from edge_agent.cli import (
     _init_devices,
     _init_line,
     _init_result,
+    _init_search,
     _init_service,
     _init_task,
     _json,
@@ -88,7 +89,7 @@ class Course:
         self._given = given
         self._person = person
         self._clock = SystemClock()
-        self._search = _init_line.Search(
+        self._search = _init_search.Search(
             library=default_library(), socket=options.socket or sockets.default_path(), out=out
         )
         self.written = False
@@ -110,6 +111,7 @@ class Course:
     def _answers(self) -> tuple[Answers, str, Reached]:
         """Everything that goes into the file, the password that does not, and what the broker said."""
         given, person, library = self._given, self._person, self._search.library
+        _init_devices.check(given.devices, library)
         _introduce(given, person, starts=not self._options.no_service)
         self._title(1, "The line")
         line = _init_line.of(given, person, self._search)
@@ -118,7 +120,8 @@ class Course:
         self._title(3, "Names and broker")
         names = _init_broker.names(given, person)
         uplink, password = _init_broker.uplink(given, person)
-        reached = _init_broker.try_it(uplink, names, password, person, self._clock)
+        socket = self._search.socket
+        reached = _init_broker.try_it(uplink, names, password, person, socket, self._clock)
         answers = Answers(
             site=names.site,
             agent=names.agent,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import logging
 import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from edge_agent.cli import _view
@@ -42,6 +44,9 @@ def run(options: argparse.Namespace) -> int:
     from edge_agent.daemon import sockets, systemd, trial
     from edge_agent.errors import EdgeAgentError
 
+    # Where each thread was goes to the journal when the watchdog aborts an agent that hangs.
+    with suppress(OSError, RuntimeError):
+        faulthandler.enable()
     systemd.setup_logging(logging.DEBUG if options.verbose else logging.INFO)
     on_trial = trial.begin(options.config, options.state_dir)
     _check_trace(options.trace, [bus.name for bus in on_trial.site.buses])

@@ -93,6 +93,8 @@ def _order(store: Store, options: argparse.Namespace, watch_s: float) -> float |
     store.prepare()
     with store.locked():
         if store.load() is not None:
+            # With its lock free nobody is at it: the order was interrupted before its unit was started.
+            service.start_unattended(UPDATE_UNIT)
             raise busy()
         file = _earlier(store) if options.rollback else options.file
         staged = stage(store, file, force=options.force)

@@ -13,7 +13,7 @@ from edge_agent.config import broker, keys, toml, values
 from edge_agent.config.readers import name as name_reader
 from edge_agent.config.schema import Place, Reader, Refusal, Report
 
-_HIGHEST_UNIT = 247
+HIGHEST_UNIT = 247
 """Beyond it unit ids are reserved; who has such a device writes it into the file."""
 
 
@@ -50,8 +50,8 @@ def unit_ids(text: str) -> tuple[int, ...]:
     """`1-3,7`: unit ids that a device on a line may have."""
     units = values.unit_ids(text)
     for unit in units:
-        if not 1 <= unit <= _HIGHEST_UNIT:
-            raise ValueError(f"has unit id {unit}: devices have 1 to {_HIGHEST_UNIT}")
+        if not 1 <= unit <= HIGHEST_UNIT:
+            raise ValueError(f"has unit id {unit}: devices have 1 to {HIGHEST_UNIT}")
     return units
 
 

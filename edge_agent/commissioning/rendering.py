@@ -114,8 +114,8 @@ def _periods(pace: int) -> str:
 
 
 def _unknown(unit: Unknown, answers: Answers) -> Iterator[str]:
-    heard = f" ({unit.heard})" if unit.heard else ""
-    yield from comment(f"Unit {unit.unit_id} answers{heard}, and nothing here says what it is.")
+    about = f"Unit {unit.unit_id} answers ({unit.heard}), and" if unit.heard else f"Unit {unit.unit_id}:"
+    yield from comment(f"{about} nobody has said what it is.")
     yield from comment("If it has a profile, name it; else its registers as its manual has them:")
     yield f"# [device.unit_{unit.unit_id}]"
     yield f"# bus     = {quoted(answers.bus)}"
@@ -132,7 +132,8 @@ def _unknown(unit: Unknown, answers: Answers) -> Iterator[str]:
 def _alarm(answers: Answers) -> Iterator[str]:
     yield "# Every device has an alarm NAME.silent. Others are written like this:"
     yield "# [alarm.overvoltage]"
-    yield f'# point    = "{answers.devices[0].name}.POINT"  # a point of the profile'
+    point = f'# point    = "{answers.devices[0].name}.POINT"'
+    yield f"{point.ljust(_COLUMN - 1)} # a point of the profile"
     yield "# above    = 250.0                # or below, outside, rate_above, equals"
     yield '# on_delay = "5s"'
     yield '# severity = "warning"            # info, warning, critical'

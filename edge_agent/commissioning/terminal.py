@@ -134,7 +134,11 @@ class Somebody:
 
 def told(person: Person, text: str, indent: str = "  ") -> None:
     """A text of any length, broken at the width of a terminal."""
-    for line in textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent):
+    # Not at hyphens: commands and paths have them, and are copied from here.
+    lines = textwrap.wrap(
+        text, WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+    )
+    for line in lines:
         person.say(line)
 
 

@@ -40,4 +40,6 @@ def harmless(text: str, most: int = MOST_COMMENT) -> str:
 
 def comment(text: str, indent: str = "# ") -> Iterator[str]:
     """Lines of a comment, broken at the width of a terminal."""
-    yield from textwrap.wrap(harmless(text, 1000), WIDTH, initial_indent=indent, subsequent_indent="# ")
+    yield from textwrap.wrap(
+        harmless(text, 1000), WIDTH, initial_indent=indent, subsequent_indent="# ", break_on_hyphens=False
+    )

@@ -21,7 +21,7 @@ from edge_agent import kernels
 from edge_agent.bus.plan import overload
 from edge_agent.bus.plan.forecast import forecasts
 from edge_agent.bus.worker import BusWorker
-from edge_agent.clock import Clock, boot_id
+from edge_agent.clock import Clock, boot_id, unasked_keeper
 from edge_agent.counters import Counters
 from edge_agent.daemon import systemd
 from edge_agent.daemon.chronicle import Chronicle, Look
@@ -57,6 +57,8 @@ SUPERVISION_S = 1.0
 EPOCH_BYTES = 8
 FIRST_GENERATION = 1
 
+_HINT_CLOCK = "add the drop-in of /usr/share/doc/edge-agent/service.md, Drop-ins"
+
 STOP_BUSES_S = 1.0
 STOP_PIPELINE_S = 0.8
 STOP_SPOOL_S = 1.0
@@ -85,6 +87,9 @@ class Agent:
         self._counters = Counters()
         self._chronicle = Chronicle()
         self.problems: list[str] = []
+        if keeper := unasked_keeper():
+            # It would be marked unsynchronised for ever, and the one who installed chrony knows better.
+            self.problems.append(f"clock: {keeper} keeps it, and the service may not ask: {_HINT_CLOCK}")
         self._epoch = secrets.token_bytes(EPOCH_BYTES)
         limits = Limits.of(site.spool)
         self._spool = Spool(Path(site.spool.path), self._epoch, limits=limits, counters=self._counters)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,11 +64,13 @@ class Trial:
         if self._proving is None and self._proof.look(now, healthy=healthy):
             # Beside the supervision: a disk that takes a minute for it is no reason to starve the watchdog.
             self._proving = threading.Thread(target=self._prove, name="last-good", daemon=True)
-            self._proving.start()
+            with suppress(RuntimeError):
+                # No thread to be had: then this run proves nothing.
+                self._proving.start()
 
     def settle(self, timeout_s: float) -> None:
         """Wait for what a proof stores, but no longer."""
-        if self._proving is not None:
+        if self._proving is not None and self._proving.is_alive():
             self._proving.join(timeout_s)
 
     def ended(self, status: int) -> None:
@@ -95,7 +98,7 @@ def begin(path: Path, state_dir: Path | None) -> Trial:
     try:
         present = _read(toml.read(path), str(path), default_library())
     except InputError as error:
-        if not path.exists():
+        if _is_missing(path):
             raise _missing(path) from None
         if folder is None:
             raise
@@ -149,6 +152,17 @@ def _read(data: bytes, file: str, library: Library) -> _Read:
 
 def _here() -> Circumstances:
     return Circumstances(boot_id(), __version__)
+
+
+def _is_missing(path: Path) -> bool:
+    """A file in a folder that may not be searched is there, for all we know."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _missing(path: Path) -> InputError:

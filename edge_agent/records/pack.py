@@ -126,6 +126,7 @@ _SCALAR = re.compile(
 # possessive `*+` keeps it from ever going back.
 _SCALARS = re.compile(rb"(?:" + _SCALAR.pattern + rb")*+", re.DOTALL)
 _TEXT_WIDTH = {0xD9: 1, 0xDA: 2, 0xDB: 4}
+_CUT_SHORT = "ends in the middle of a value"
 _BYTES_WIDTH = {0xC4: 1, 0xC5: 2, 0xC6: 4}
 _ARRAY_WIDTH = {0xDC: 2, 0xDD: 4}
 _MAP_WIDTH = {0xDE: 2, 0xDF: 4}
@@ -143,6 +144,9 @@ def _check_structure(data: bytes) -> None:
         if at >= end:
             break
         count, at = _element(data, at)
+        # Before anything takes `at` for a place: a declared 4 GB is beyond what 32 bits can index.
+        if at > end:
+            raise RecordError(_CUT_SHORT)
         _take(open_counts, 1)
         if count:
             if count > end - at:
@@ -150,8 +154,8 @@ def _check_structure(data: bytes) -> None:
             open_counts.append(count)
             if len(open_counts) > MAX_DEPTH + 1:
                 raise RecordError(f"nested deeper than {MAX_DEPTH}")
-    if any(open_counts) or at > end:
-        raise RecordError("ends in the middle of a value")
+    if any(open_counts):
+        raise RecordError(_CUT_SHORT)
 
 
 def _take(open_counts: list[int], n: int) -> None:

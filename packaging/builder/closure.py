@@ -16,6 +16,9 @@ from builder.sources import BuildError
 # What debootstrap's and mmdebstrap's variant "minbase" consists of.
 _MINIMAL = ("?essential", "?priority(required)", "apt")
 _RELEASES = ("buster", "bullseye", "bookworm", "trixie", "forky", "sid")
+_ATTEMPTS = 3
+"""A mirror is at times changed under whoever reads it."""
+
 _INSTALLED = re.compile(r"^Inst (\S+) \((\S+) ", re.MULTILINE)
 
 
@@ -42,7 +45,18 @@ class Apt:
             "APT::Sandbox::User": "",
         }
         self._options = [part for key, value in settings.items() for part in ("-o", f"{key}={value}")]
-        self._run("update", "-q")
+        self._update()
+
+    def _update(self) -> None:
+        for attempt in range(_ATTEMPTS):
+            try:
+                # Without this option a list that could not be fetched is only a warning.
+                self._run("update", "-q", "--error-on=any")
+            except BuildError:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+            else:
+                return
 
     def minimal(self) -> dict[str, str]:
         """Name and version of every package of a minimal system."""

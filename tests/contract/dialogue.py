@@ -1,6 +1,6 @@
 """A person at a pseudo-terminal of 80 columns: types an answer whenever a question stands there.
 
-with Dialogue("init", "--config", path) as person:
+with Dialogue([sys.executable, "-m", "edge_agent", "init"]) as person:
     person.answer("Port", "/dev/ttyUSB0")
     person.interrupt("Site")                 # Ctrl-C instead of an answer
     assert person.end() == 130
@@ -19,6 +19,7 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -27,19 +28,18 @@ _DRAWN_OVER = re.compile(r"[^\n]*\r\x1b\[K")
 
 
 class Dialogue:
-    def __init__(self, *words: str, environment: dict[str, str] | None = None) -> None:
+    def __init__(self, command: Sequence[str]) -> None:
         self._terminal, theirs = pty.openpty()
         fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         self._said = ""
         self._answered = 0
         self.process = subprocess.Popen(
             # The terminal becomes that of the session, so that a password is asked on it.
-            [sys.executable, "-c", _CHILD, *words],
+            [sys.executable, "-c", _CHILD, *command],
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
             start_new_session=True,
-            env={**os.environ, **(environment or {})},
         )
         os.close(theirs)
 
@@ -100,8 +100,7 @@ class Dialogue:
 
 
 _CHILD = """
-import fcntl, sys, termios
+import fcntl, os, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-from edge_agent.cli import main
-sys.exit(main(sys.argv[1:]))
+os.execvp(sys.argv[1], sys.argv[1:])
 """

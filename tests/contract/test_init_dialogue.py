@@ -6,12 +6,14 @@ import os
 import re
 import signal
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from edge_agent.commissioning.files import password_path
+from edge_agent.model import SerialLink
 from edge_agent.profiles import default_library, load_site
 from edge_agent.simulator import SimulatedLine
 from edge_agent.simulator.catalogue import device_of
@@ -50,7 +52,8 @@ def config(tmp_path: Path) -> Path:
 
 
 def begin(config: Path, *words: str) -> Dialogue:
-    return Dialogue("init", "--config", str(config), "--no-service", *words)
+    program = (sys.executable, "-m", "edge_agent", "init", "--config", str(config), "--no-service")
+    return Dialogue([*program, *words])
 
 
 def masked(transcript: str, **names: str) -> str:
@@ -73,6 +76,7 @@ def test_the_dialogue_reads_as_it_always_did(line, broker, config):
         person.answer("Port", "/dev/ttyUSB99")
         person.answer("Port", port)
         person.answer("Search the line", "1-10")
+        person.answer("Take these", "n")
         person.answer("Profile of unit 1", "")
         person.answer("Name of unit 1", "Main meter")
         person.answer("Name of unit 1", "main_meter")
@@ -121,6 +125,7 @@ def test_whoever_leaves_at_a_question_leaves_nothing_behind(line, config, last, 
         answers = {
             "Port": str(line.path),
             "Search the line": "",
+            "Take these": "n",
             "Profile of unit 1": "",
             "Name of unit 1": "",
             "Site": "a",
@@ -148,8 +153,7 @@ def test_a_broker_that_refuses_is_said_and_the_person_decides(line, config):
     words = ("--port", str(line.path), "--baud", "19200", "--format", "8N1", "--units", "1")
     with begin(config, *words, "--site", "a", "--broker", "mqtt://127.0.0.1:1") as person:
         person.answer("Search", "")
-        person.answer("Profile", "")
-        person.answer("Name", "")
+        person.answer("Take these", "")
         person.answer("Agent id", "")
         person.answer("User name", "")
         person.answer("Go on all the same?", "n")
@@ -166,7 +170,7 @@ def test_a_search_may_be_stopped_and_what_was_found_be_kept(line, config):
         person.wait_for_text("unit 7 answers")
         person.type("\x03")
         person.answer("Go on with what was found?", "y")
-        person.wait_for("Profile of unit 1")
+        person.wait_for("Take these")
         person.type("\x03")
         assert person.end() == 130
     assert not config.parent.exists()
@@ -180,3 +184,24 @@ def test_without_a_terminal_it_says_how_to_do_without_one(config, capsys, monkey
     monkeypatch.setattr("sys.stdin", io.StringIO("yes\n"))
     assert main(["init", "--config", str(config)]) == 2
     assert "--yes" in capsys.readouterr().err
+
+
+def test_after_a_search_in_vain_a_person_may_type_what_is_there(line, config):
+    """The speeds that were tried are no answer to which one it is."""
+    words = ("--port", str(line.path), "--baud", "4800,2400", "--format", "8N1", "--units", "1")
+    with begin(config, *words, "--site", "a", "--id", "b", "--broker", "mqtt://127.0.0.1:1") as person:
+        person.answer("Search", "")
+        person.answer("Go on with unit ids", "y")
+        person.answer("Speed", "19200")
+        person.answer("Unit ids", "1,2")
+        person.answer("Profile of unit 1", "eastron/sdm630")
+        person.answer("Name of unit 1", "")
+        person.answer("Profile of unit 2", "")
+        person.answer("User name", "")
+        person.answer("Go on all the same", "")
+        person.answer("Write", "")
+        assert person.end() == 0
+    assert "Nothing answers." in person.transcript
+    (bus,) = load_site(config).buses
+    assert isinstance(bus.link, SerialLink) and bus.link.baud == 19200
+    assert [device.name for device in bus.devices] == ["sdm630_1"]

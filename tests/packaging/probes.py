@@ -27,6 +27,8 @@ from pathlib import Path
 STATE = Path(os.environ.get("STATE_DIRECTORY", "/var/lib/edge-agent"))
 WRITABLE = (str(STATE), "/run/edge-agent", "/tmp", "/var/tmp", "/dev/shm")
 """Where the service may write; that it may nowhere else is what ProtectSystem=strict is for."""
+ELSEWHERE = "198.51.100.7"
+"""An address that the gateway reaches and the plant has not."""
 _libc = ctypes.CDLL(None, use_errno=True)
 _CLONE_NEWUSER = 0x10000000
 _PER_LINUX32 = 8
@@ -132,6 +134,11 @@ def _sockets() -> None:
     path.unlink()
 
 
+def _send(address: str) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"x", (address, 9))
+
+
 def _fork() -> None:
     child = os.fork()
     if child == 0:
@@ -150,6 +157,11 @@ PROBES: dict[str, Callable[[], object]] = {
     "resolver": _resolve,
     "fork": _fork,
     "credential": lambda: _open(f"{os.environ['CREDENTIALS_DIRECTORY']}/keys_client.key"),
+    # what a drop-in of docs/service.md changes
+    "write /data": lambda: Path("/data/edge-agent/file").write_bytes(b"x"),
+    "execute /data": partial(_exec_from, "/data/edge-agent"),
+    "be heard elsewhere": lambda: _send(ELSEWHERE),
+    "be heard here": lambda: _send("127.0.0.1"),
     # what it does not
     "write /usr": lambda: _open("/usr/open/file", os.O_WRONLY | os.O_CREAT),
     "write /etc": lambda: _open("/etc/open/file", os.O_WRONLY | os.O_CREAT),
@@ -211,6 +223,8 @@ def run(name: str) -> str:
             _device(name)
         elif name.startswith("ns:"):
             return str(Path("/proc/self/ns", name.removeprefix("ns:")).readlink())
+        elif name == "scheduler":
+            return str(os.sched_getscheduler(0))
         elif name.startswith("ro:"):
             return "read-only" if os.statvfs(name.removeprefix("ro:")).f_flag & os.ST_RDONLY else "writable"
         else:

@@ -21,13 +21,25 @@ from tests.rigs.foreign import System
 pytestmark = [pytest.mark.needs("foreign", "mosquitto"), pytest.mark.timeout(300)]
 
 ARCHITECTURES = ("arm64", "armhf")
-SELF_TEST = """
+PATHS = """
 import sys
 sys.path[:0] = sys.argv[1:]
 sys.path.append("/usr/lib/python3/dist-packages")
+"""
+SELF_TEST = """
 from edge_agent.kernels import load, selftest
 selftest.ensure(None)
 print(load().mode)
+"""
+AARCH64 = "import os; os.uname = lambda: os.uname_result(('', '', '', '', 'aarch64'))\n"
+HOSTILE = """
+from edge_agent.errors import RecordError
+from edge_agent.records.pack import unpack
+for head in (0xC6, 0xDB, 0xDD, 0xDF):
+    try:
+        unpack(bytes((head, 255, 255, 255, 255)))
+    except RecordError as error:
+        print(type(error).__name__)
 """
 
 
@@ -100,7 +112,7 @@ def test_dpkg_has_it_installed_compiled_and_with_its_user(system, architecture) 
 
 
 def test_its_native_kernels_pass_their_self_test(system) -> None:
-    assert self_test(system) == "native\n"
+    assert program(system, SELF_TEST) == "native\n"
 
 
 def test_a_processor_too_old_is_refused_before_anything_is_unpacked(bare, package, architecture) -> None:
@@ -118,10 +130,12 @@ def test_32_bits_on_a_linux_of_64_take_the_library_of_32(system, architecture) -
     """As Raspberry Pi OS of 32 bits on a Pi 4 or 5: the machine calls itself aarch64."""
     if architecture != "armhf":
         pytest.skip("only armhf runs on another kernel's architecture")
-    assert (
-        self_test(system, "import os; os.uname = lambda: os.uname_result(('', '', '', '', 'aarch64'))")
-        == "native\n"
-    )
+    assert program(system, AARCH64 + SELF_TEST) == "native\n"
+
+
+def test_records_that_declare_4_gb_are_refused_as_records(system) -> None:
+    """More than a 32-bit system can index."""
+    assert program(system, HOSTILE) == 4 * "RecordError\n"
 
 
 def test_a_reading_agent_delivers_what_the_line_served(system, share) -> None:
@@ -139,6 +153,7 @@ def test_a_reading_agent_delivers_what_the_line_served(system, share) -> None:
         assert not verdict.foreign and not verdict.doubled, verdict
 
 
-def self_test(system: System, before: str = "") -> str:
-    [program] = system.run("sh", "-c", "echo /usr/lib/edge-agent/*").out.split()
-    return system.run("python3", "-c", f"{before}\n{SELF_TEST}", program, f"{program}/vendor").out
+def program(system: System, text: str) -> str:
+    """What a program in the installed package's own surroundings prints."""
+    [folder] = system.run("sh", "-c", "echo /usr/lib/edge-agent/*").out.split()
+    return system.run("python3", "-c", PATHS + text, folder, f"{folder}/vendor").out

@@ -86,9 +86,12 @@ def test_after_three_crashes_the_last_good_one_runs_until_the_file_is_changed(gw
     health = json.loads(listening.communicate(timeout=60)[0])
     assert (health["state"], health["problems"]) == ("degraded", [problem])
 
-    # It goes on to run when it is killed itself,
-    gw.enter("kill", f"-{signal.SIGKILL.value}", str(gw.main_pid(UNIT)))
+    # It goes on to run when it is ended itself, here as the watchdog does it,
+    gw.enter("kill", f"-{signal.SIGABRT.value}", str(gw.main_pid(UNIT)))
     it.reads_again()
+    said = gw.journal(UNIT)
+    assert "Fatal Python error: Aborted" in said
+    assert said.count("(most recent call first)") >= 5, "one for each thread"
     assert problems(it)[0].startswith("safe mode: the configuration failed 4 times")
     # and is left when the file is another.
     configured(gw, sound + "# mended\n")

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.packaging.probes import PROBES, WRITABLE
 from tests.packaging.unit_rig import ProbedUnit, probed
 
@@ -101,7 +102,8 @@ def test_a_rule_forbids_what_is_allowed_without_it(unit, found, name) -> None:
 def test_every_probe_belongs_to_a_rule_or_is_needed() -> None:
     used = {probe for rule in RULES.values() for probe in rule.probes}
     by_themselves = {"read key", "write credential", "write agent.toml", "new privileges"}
-    assert used | set(NEEDED) | by_themselves == set(PROBES)
+    by_drop_ins = {"write /data", "execute /data", "be heard elsewhere", "be heard here"}
+    assert used | set(NEEDED) | by_themselves | by_drop_ins == set(PROBES)
 
 
 def test_without_an_errno_a_forbidden_call_kills(unit) -> None:
@@ -143,6 +145,32 @@ def test_any_other_device_is_forbidden_and_a_line_of_a_drop_in_allows_it(unit) -
     node = unit.make_device("ttyMI0", 30, 0)
     assert unit.probe(node, "pseudo-terminal") == {node: "EPERM", "pseudo-terminal": "allowed"}
     assert unit.probe(node, without="DeviceAllow=char-30 rw") == {node: "allowed"}
+
+
+def drop_in(title: str) -> str:
+    """The lines below `title` in the documentation."""
+    text = (ROOT / "docs/service.md").read_text()
+    block = text[text.index(f"**{title}") :].split("\n    [Service]\n")[1].split("\n\n")[0]
+    return "\n".join(line.strip() for line in block.splitlines())
+
+
+def test_a_spool_elsewhere_is_written_to_and_nothing_is_executed_from_there(unit, found) -> None:
+    assert found["write /data"] == "EROFS"
+    with_it = unit.probe("write /data", "execute /data", without=drop_in("A spool elsewhere"))
+    assert with_it == {"write /data": "allowed", "execute /data": "EACCES"}
+
+
+def test_other_addresses_are_not_reached_where_only_the_plants_are_allowed(unit, found) -> None:
+    assert found["be heard elsewhere"] == found["be heard here"] == "allowed"
+    names = ("be heard elsewhere", "be heard here")
+    with_it = unit.probe(*names, without=drop_in("Only the plant's addresses"))
+    assert with_it == {"be heard elsewhere": "EPERM", "be heard here": "allowed"}
+
+
+def test_systemd_may_put_it_before_everything_else(unit) -> None:
+    lines = drop_in("Before everything else")
+    assert unit.probe("scheduler") == {"scheduler": "0"}
+    assert unit.probe("scheduler", without=lines) == {"scheduler": "2"}, "SCHED_RR"
 
 
 @pytest.mark.parametrize("rule", ["ProtectHostname", "PrivateIPC"])

@@ -48,6 +48,20 @@ def test_a_line_that_is_not_understood_would_be_seen(unit) -> None:
         assert "edge-agent.service" in verified.err, line
 
 
+def test_it_waits_for_no_network_no_clock_and_no_other_program(unit) -> None:
+    names = ("After", "Wants", "Requires", "Requisite", "BindsTo")
+    said = " ".join(unit.gw.properties("edge-agent", *names).values()).split()
+    assert "network.target" in said, "only the order of the end"
+    for target in (
+        "network-online.target",
+        "time-sync.target",
+        "time-set.target",
+        "systemd-udev-settle.service",
+    ):
+        assert target not in said
+    assert not [name for name in said if name.startswith(("mosquitto", "dev-"))]
+
+
 def test_it_is_exposed_no_more_than_agreed(on_252) -> None:
     judged = security(on_252, f"--threshold={EXPOSURE['threshold']}", "--no-pager")
     print(judged.out.splitlines()[-1])

@@ -8,7 +8,6 @@ and leaves one so, and in the end the receiver has every record. `test_life_cycl
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,14 @@ from tests.packaging import versions
 from tests.packaging.operation import UNIT, Operation
 from tests.rigs.gateway import Done, Gateway
 
+# Packages are built first, and their kernels where nobody has yet.
+pytestmark = pytest.mark.timeout(600)
+
 HELPER = "edge-agent-update.service"
 FOLDER = "/var/lib/edge-agent-update"
 NEW = "9.1.0"
+GOOD_S, BAD_S = "8s", "7s"
+"""How long to watch: long enough on a busy machine for what must be kept."""
 
 
 @pytest.fixture(scope="module", params=["bookworm"])
@@ -75,7 +79,7 @@ def other(old: str, debs: dict[str, Path]) -> tuple[str, str]:
     return f"/root/{deb.name}", deb.name.split("_")[1]
 
 
-def update(gw: Gateway, *arguments: str, watch: str = "5s") -> tuple[Done, dict[str, Any]]:
+def update(gw: Gateway, *arguments: str, watch: str = GOOD_S) -> tuple[Done, dict[str, Any]]:
     done = gw.run("edge-agent", "update", *arguments, "--watch", watch, "--json", check=False)
     return done, json.loads(done.out)
 
@@ -92,7 +96,7 @@ def is_in(gw: Gateway, phase: str) -> bool:
 
 def ordered(gw: Gateway, file: str) -> None:
     """And nobody follows it."""
-    gw.popen("edge-agent", "update", file, "--watch", "5s", stderr=subprocess.DEVNULL)
+    gw.enter("systemd-run", "--quiet", "--collect", "edge-agent", "update", file, "--watch", GOOD_S)
 
 
 def state(gw: Gateway, name: str = "edge-agent") -> str:
@@ -140,7 +144,7 @@ def assert_same_package(gw: Gateway, deb: Path, version: str) -> None:
 )
 def test_a_bad_version_is_put_back_by_itself(gw, it, old, debs, fault: str, why: str) -> None:
     file = debs[fault].name
-    done, result = update(gw, f"/root/{file}", watch="8s")
+    done, result = update(gw, f"/root/{file}", watch=BAD_S)
     assert done.code == 1 and result["phase"] == "put_back", done.err
     assert why in result["reasons"][0]
     assert running(it) == old and state(gw) == f"{old} install ok installed"
@@ -170,7 +174,7 @@ def test_a_terminal_that_goes_away_does_not_stop_it_and_apt_is_waited_for(gw, it
     gw.enter("systemd-run", "--quiet", "--unit=holder", "python3", "/root/hold")
     gw.wait(lambda: gw.exists("/run/held"), "the lock")
     terminal = ("systemd-run", "--quiet", "--unit=terminal", "-pKillSignal=SIGINT", "--setenv=LC_ALL=C.UTF-8")
-    gw.enter(*terminal, "edge-agent", "update", file, "--watch", "5s")
+    gw.enter(*terminal, "edge-agent", "update", file, "--watch", GOOD_S)
     gw.wait(lambda: told(gw).get("waiting_for"), "the lock is noticed")
     assert is_in(gw, "staged") and "python3 (process" in told(gw)["waiting_for"][0]
     second = gw.run("edge-agent", "update", file, check=False)

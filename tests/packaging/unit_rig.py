@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.conftest import ROOT
+from tests.packaging.probes import ELSEWHERE
 from tests.rigs import gateway, roots
 
 FILES = ROOT / "packaging" / "files"
@@ -27,7 +28,9 @@ _RESULT = "/var/lib/edge-agent/probes.json"
 
 # World-writable or world-readable, so that nothing but the sandbox stands before them.
 _PREPARE = """
-mkdir -p /etc/edge-agent/keys /home/technician /root/open /usr/lib/modules/open /usr/open /etc/open /srv/open
+mkdir -p /etc/edge-agent/keys /data/edge-agent /home/technician /root/open /usr/lib/modules/open
+mkdir /usr/open /etc/open /srv/open
+chown edge-agent: /data/edge-agent
 chown root:edge-agent /etc/edge-agent; chmod 750 /etc/edge-agent; chmod 700 /etc/edge-agent/keys
 chmod 1777 /usr/open /etc/open /srv/open
 chmod 755 /root /home/technician
@@ -83,4 +86,6 @@ def probed(suite: str) -> Iterator[ProbedUnit]:
         gw.enter("systemd-sysusers", SYSUSERS.name)
         gw.enter("sh", "-ec", _PREPARE)
         gw.write("/etc/edge-agent/agent.toml", "", owner="root:edge-agent", mode=0o640)
+        reached = ("ip", "address", "add", ELSEWHERE, "dev", "lo")
+        assert gw.popen_outside(*reached).wait() == 0
         yield ProbedUnit(gw)

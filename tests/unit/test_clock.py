@@ -66,3 +66,25 @@ def test_where_the_kernel_may_not_be_asked_timesyncd_is(tmp_path, monkeypatch, a
         file.touch()
         os.utime(file, (time.time() - age_s,) * 2)
     assert SystemClock().synchronised() is expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "traces", "expected"),
+    [
+        (None, ["chrony"], "chrony"),
+        (None, ["ptp4l", "chrony"], "chrony"),
+        (None, [], ""),
+        (None, ["chrony", "timesyncd"], ""),
+        (False, ["chrony"], ""),
+        (True, ["chrony"], ""),
+    ],
+)
+def test_a_keeper_of_the_clock_that_cannot_be_asked_is_named(
+    tmp_path, monkeypatch, asked, traces, expected
+) -> None:
+    monkeypatch.setattr(clock, "_adjtimex_synchronised", lambda: asked)
+    monkeypatch.setattr(clock, "_TIMESYNCD", tmp_path / "timesyncd")
+    monkeypatch.setattr(clock, "_KEEPERS", {name: tmp_path / name for name in ("chrony", "ntpsec", "ptp4l")})
+    for name in traces:
+        (tmp_path / name).touch()
+    assert clock.unasked_keeper() == expected

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import pytest
 
 from edge_agent.commissioning import files
 from edge_agent.errors import EdgeAgentError
+from tests.conftest import ROOT
 
 DATE = "2026-11-29T12-00-00"
 
@@ -98,6 +102,39 @@ def test_a_call_that_fails_leaves_the_old_one_or_the_new_one(config, monkeypatch
     assert config.read_text() in (("old",) if failed and name != "fsync" else ("old", "new"))
     assert not list(config.parent.rglob(".*"))
     assert failed or calls < nth
+
+
+KILLED = """
+import os, pathlib, signal, sys
+from edge_agent.commissioning import files
+name, nth, config = sys.argv[1], int(sys.argv[2]), pathlib.Path(sys.argv[3])
+owner = pathlib.Path if name == "replace" else os
+real, calls = getattr(owner, name), 0
+def deadly(*arguments, **keys):
+    global calls
+    calls += 1
+    if calls == nth:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*arguments, **keys)
+setattr(owner, name, deadly)
+files.write(config, "new" * 1000, date="2026-11-29T12-00-00", password="new secret")
+"""
+
+
+@pytest.mark.parametrize("name", [name for _, name in CALLS])
+@pytest.mark.parametrize("nth", [1, 2, 3, 4])
+def test_killed_at_any_step_the_configuration_is_the_old_one_or_the_new_one(config, name, nth):
+    """Just before each call that changes the disk; the next run clears away what is left."""
+    write(config, "old", password="old secret")
+    ended = subprocess.run([sys.executable, "-c", KILLED, name, str(nth), str(config)], cwd=ROOT, check=False)
+    assert ended.returncode in (0, -signal.SIGKILL)
+    assert config.read_text() == ("old" if ended.returncode and (name, nth) not in AFTER else "new" * 1000)
+    write(config, "last", password="last secret")
+    assert not list(config.parent.rglob(".*"))
+
+
+AFTER = {("fsync", 4)}
+"""Of the folder, once the new one is in place."""
 
 
 def test_what_a_killed_run_left_is_cleared_away(config):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import io
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -44,6 +46,7 @@ def build(folder: Path, *options: str) -> Path:
 def made(architecture: str) -> Made:
     """As it is released."""
     folder = Path(mkdtemp(prefix="edge-agent-packages-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     path = build(folder, "--arch", architecture)
     return look(path)
 

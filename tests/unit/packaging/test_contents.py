@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import posixpath
 import re
 
 import pytest
@@ -41,12 +42,21 @@ def test_it_depends_on_what_debian_has_and_on_nothing_else(package: Made) -> Non
 
 
 def test_everything_is_roots_and_readable_and_only_programs_are_executable(package: Made) -> None:
+    programs = ("./usr/bin/edge-agent", "./usr/share/python3/runtime.d/edge-agent.rtupdate")
     for member in package.members:
-        program = member.name in ("./usr/bin/edge-agent", "./usr/share/python3/runtime.d/edge-agent.rtupdate")
-        program = program or member.name.startswith("./usr/libexec/")
-        assert member.mode == (0o755 if member.isdir() or program else 0o644), member.name
         assert (member.uid, member.gid) == (0, 0), member.name
-        assert member.isdir() or member.isreg(), member.name
+        if not member.issym():
+            assert member.isdir() or member.isreg(), member.name
+            assert member.mode == (0o755 if member.isdir() or member.name in programs else 0o644), member.name
+
+
+def test_links_lead_to_files_of_the_package(package: Made) -> None:
+    """Relative, so that they are right in a root that is mounted elsewhere."""
+    for member in package.members:
+        if member.issym():
+            assert not member.linkname.startswith("/")
+            target = posixpath.normpath(posixpath.join(posixpath.dirname(member.name), member.linkname))
+            assert target in package.contents, member.name
 
 
 def test_everything_bears_one_time(package: Made) -> None:

@@ -64,4 +64,4 @@ def test_records_are_packed_and_unpacked_by_debians_msgpack(tmp_path: Path) -> N
 @pytest.mark.needs("python3-serial")
 @pytest.mark.timeout(300)
 def test_ports_are_opened_by_debians_pyserial(tmp_path: Path) -> None:
-    passes(debians("serial", "VERSION", tmp_path), "tests/contract/test_port.py")
+    passes(debians("serial", "VERSION", tmp_path), "tests/unit/bus/ports", "tests/crash/test_ports.py")

@@ -24,8 +24,8 @@ CIRCUMSTANCES = (
 )
 
 
-def checkout(folder: Path) -> Path:
-    """The sources alone, without what has been compiled; the libraries by hash need not be fetched again."""
+def checkout(folder: Path, *, compiled: bool) -> Path:
+    """The sources, and what is fetched by hash; `compiled`: with the kernels as they were compiled here."""
     for name in SOURCES:
         ignored = shutil.ignore_patterns("__pycache__", "_native")
         if (ROOT / name).is_dir():
@@ -33,16 +33,18 @@ def checkout(folder: Path) -> Path:
         else:
             shutil.copy(ROOT / name, folder / name)
     made("amd64")
-    shutil.copytree(CACHE / "wheels", folder / "build/packaging/wheels")
+    for name in ("wheels", "kernels") if compiled else ("wheels",):
+        shutil.copytree(CACHE / name, folder / "build/packaging" / name)
     return folder
 
 
 @pytest.mark.needs("lld")
+@pytest.mark.timeout(600)
 def test_two_builds_in_two_places_are_one_file(tmp_path: Path) -> None:
     builds = []
     for place, circumstances in zip(("first", "another-place"), CIRCUMSTANCES, strict=True):
         (tmp_path / place / "sources").mkdir(parents=True)
-        folder = checkout(tmp_path / place / "sources")
+        folder = checkout(tmp_path / place / "sources", compiled=place == "first")
         output = tmp_path / place / "output"
         build = f"umask {circumstances['umask']}; exec {sys.executable} {folder}/packaging/build.py"
         environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "SOURCE_DATE_EPOCH": "1700000000"}

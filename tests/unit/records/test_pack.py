@@ -36,7 +36,7 @@ def _depth(value: Any) -> int:
 
 
 @given(values)
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_what_is_packed_unpacks_to_the_same_value_and_packs_to_the_same_bytes(value: Any) -> None:
     data = pack(value)
     assert unpack(data) == value

@@ -58,9 +58,16 @@ def test_where_systemd_does_not_run_apt_is_named(store, monkeypatch, capsys) -> 
 
 def test_a_second_update_is_refused_while_one_is_under_way(store, monkeypatch, capsys) -> None:
     monkeypatch.setattr(service, "is_managed", lambda: True)
+    started: list[str] = []
+    monkeypatch.setattr(service, "start_unattended", started.append)
     store.save(order(phase=Phase.WATCHING))
-    assert main(["update", "x.deb"]) == 1
+    with store.locked():
+        assert main(["update", "x.deb"]) == 1
     assert "another update is under way" in capsys.readouterr().err
+    assert started == []
+    assert main(["update", "x.deb"]) == 1, "an order whose unit was never started is not waited for for ever"
+    assert "another update is under way" in capsys.readouterr().err
+    assert started == ["edge-agent-update.service"]
 
 
 def test_without_an_earlier_version_there_is_no_way_back(store, monkeypatch, capsys) -> None:

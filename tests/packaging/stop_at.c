@@ -1,5 +1,5 @@
-/* Preloaded into dpkg: ends or stops it just before one of its own renames or unlinks, named in $DIE_AT as
-   rename:/usr/bin/edge-agent or unlink:/usr/...; $DIE_BY is the signal's number. */
+/* Preloaded into dpkg: stops it just before one of its own renames or unlinks, named in $STOP_AT as
+   rename:/usr/bin/edge-agent or unlink:/usr/... */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -10,11 +10,11 @@
 
 static void maybe(const char *operation, const char *path)
 {
-    const char *at = getenv("DIE_AT"), *by = getenv("DIE_BY");
+    const char *at = getenv("STOP_AT");
     size_t length = strlen(operation);
-    if (at && by && strcmp(program_invocation_short_name, "dpkg") == 0
-        && strncmp(at, operation, length) == 0 && at[length] == ':' && strcmp(at + length + 1, path) == 0)
-        kill(getpid(), atoi(by));
+    if (at && strcmp(program_invocation_short_name, "dpkg") == 0 && strncmp(at, operation, length) == 0
+        && at[length] == ':' && strcmp(at + length + 1, path) == 0)
+        kill(getpid(), SIGSTOP);
 }
 
 int rename(const char *from, const char *to)
