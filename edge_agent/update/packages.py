@@ -119,7 +119,8 @@ def _measured(part: str, path: Path, most: int, said: IO[bytes]) -> int:
     if child.returncode != 0:
         said.seek(0)
         words = Done(child.returncode, said.read(MAX_OUTPUT).decode(errors="replace")).words()
-        raise UpdateError(f"is damaged: {words}", hint="get the file again")
+        what = "is no Debian package" if part == "--ctrl-tarfile" else "is damaged"
+        raise UpdateError(f"{what}: {words}", hint="get the file again")
     return size
 
 
