@@ -92,7 +92,7 @@ def _order(store: Store, options: argparse.Namespace, watch_s: float) -> float |
         raise UpdateError("systemd does not run this machine", hint="sudo apt install ./FILE")
     store.prepare()
     with store.locked():
-        if store.load() is not None:
+        if _is_under_way(store):
             # With its lock free nobody is at it: the order was interrupted before its unit was started.
             service.start_unattended(UPDATE_UNIT)
             raise busy()
@@ -109,6 +109,18 @@ def _order(store: Store, options: argparse.Namespace, watch_s: float) -> float |
         store.save(Update(new=staged.new, old=staged.old, before=before, watch_s=watch_s, begun_s=begun_s))
     service.start_unattended(UPDATE_UNIT)
     return begun_s
+
+
+def _is_under_way(store: Store) -> bool:
+    from edge_agent.update.store import Damaged
+
+    try:
+        return store.load() is not None
+    except Damaged as error:
+        # Nobody is at it, nobody knows what it was. Whether something is half installed is looked at next.
+        print(f"{str(error).partition(chr(10))[0]}; set aside", file=sys.stderr)
+        store.give_up()
+        return False
 
 
 def _earlier(store: Store) -> Path:

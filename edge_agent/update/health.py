@@ -12,6 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from edge_agent.config.values import printable
+
+MAX_PROBLEMS = 100
+MAX_WORDS = 500
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
@@ -38,17 +43,18 @@ class Look:
 
 def of_snapshot(snapshot: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a `Look` that a status snapshot tells, of whatever version: what is absent there or has
-    another shape is not known, and not compared."""
+    another shape is not known, and not compared. Its words come to root's terminal, so they are bounded and
+    control nothing there."""
     agent = _mapping(snapshot.get("agent"))
     counters = _mapping(snapshot.get("counters"))
     buses = [_mapping(bus) for bus in _list(snapshot.get("buses"))]
     devices = [_mapping(device) for bus in buses for device in _list(bus.get("devices"))]
     return {
-        "version": str(agent.get("version", "")),
-        "kernels": str(agent.get("kernels", "")),
-        "problems": tuple(str(problem) for problem in _list(agent.get("problems"))),
+        "version": _words(agent.get("version", "")),
+        "kernels": _words(agent.get("kernels", "")),
+        "problems": tuple(map(_words, _list(agent.get("problems"))[:MAX_PROBLEMS])),
         "devices": tuple(
-            sorted(str(device.get("name")) for device in devices if device.get("state") == "up")
+            sorted(_words(device.get("name")) for device in devices if device.get("state") == "up")
         ),
         "connected": _mapping(snapshot.get("uplink")).get("state") == "connected",
         "made": _sum(counters, "records_made"),
@@ -126,6 +132,10 @@ def _kinds(problems: Iterable[str]) -> set[str]:
 def _kind(problem: str) -> str:
     """A problem without its figures, which change while the trouble stays."""
     return re.sub(r"[0-9.]+", "#", problem.partition(": ")[0])
+
+
+def _words(value: object) -> str:
+    return printable(str(value)[:MAX_WORDS])
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -27,6 +27,8 @@ QUERY_S = 60.0
 INSTALL_S = 900.0
 """For a slow card, and for a maintainer script that hangs: it is killed then."""
 MAX_OUTPUT = 64 * 1024
+MAX_LIST = 4 << 20
+"""Of files and their sums, which grow with the program and must be whole."""
 MAX_UNPACKED = 256 << 20
 
 _VERSION = re.compile(r"[0-9][0-9A-Za-z.+:~-]{0,99}", re.ASCII)
@@ -117,13 +119,14 @@ def _measured(part: str, path: Path, most: int, said: IO[bytes]) -> int:
     if child.returncode != 0:
         said.seek(0)
         words = Done(child.returncode, said.read(MAX_OUTPUT).decode(errors="replace")).words()
-        raise UpdateError(f"is damaged: {words}", hint="get the file again")
+        what = "is no Debian package" if part == "--ctrl-tarfile" else "is damaged"
+        raise UpdateError(f"{what}: {words}", hint="get the file again")
     return size
 
 
 def control_file(path: Path, name: str) -> str:
     """A file of the package's control part; empty where there is none."""
-    done = run("dpkg-deb", "--info", str(path), name)
+    done = run("dpkg-deb", "--info", str(path), name, most=MAX_LIST)
     return done.output if done.ok else ""
 
 
@@ -162,8 +165,14 @@ def installed(name: str = NAME) -> Installed:
 
 def installed_control(file: str, name: str = NAME) -> str:
     """A control file of the installed package as dpkg keeps it; empty where there is none."""
-    done = run("dpkg-query", "--control-show", name, file)
+    done = run("dpkg-query", "--control-show", name, file, most=MAX_LIST)
     return done.output if done.ok else ""
+
+
+def listed_files(name: str = NAME) -> list[str]:
+    """Every path of the installed package, folders before what is in them."""
+    done = run("dpkg-query", "--listfiles", name, most=MAX_LIST)
+    return [line for line in done.output.splitlines() if line.startswith("/") and line != "/."]
 
 
 # --- installing ---------------------------------------------------------------------------------
@@ -213,7 +222,8 @@ def lock_holder() -> str:
     return ""
 
 
-def run(*command: str, timeout_s: float = QUERY_S, locked: bool = False) -> Done:
+def run(*command: str, timeout_s: float = QUERY_S, locked: bool = False, most: int = MAX_OUTPUT) -> Done:
+    """Its output is cut after `most` bytes."""
     environment = {**_ENVIRONMENT, **({"DPKG_FRONTEND_LOCKED": "1"} if locked else {})}
     with tempfile.TemporaryFile() as output:
         try:
@@ -231,7 +241,7 @@ def run(*command: str, timeout_s: float = QUERY_S, locked: bool = False) -> Done
             ) from error
         late = not _ends(child, timeout_s)
         output.seek(0)
-        said = output.read(MAX_OUTPUT).decode(errors="replace")
+        said = output.read(most).decode(errors="replace")
     if late:
         return Done(
             -signal.SIGKILL, f"{said}\nerror: {command[0]} did not end in {timeout_s:g} s and was killed"

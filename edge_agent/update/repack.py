@@ -11,10 +11,11 @@ import re
 import shutil
 import stat
 import tempfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from edge_agent.errors import UpdateError
 from edge_agent.update import packages
+from edge_agent.update.store import PIECES
 
 SPARED = ("/usr/share/doc/", "/usr/share/man/", "/usr/share/lintian/", "/usr/share/locale/")
 """Small systems tell dpkg not to unpack these (path-exclude): that they are missing is no damage."""
@@ -26,7 +27,7 @@ def repack(folder: Path, target: Path, name: str = packages.NAME) -> None:
     """Write the installed package to `target`, by way of a tree in `folder`. UpdateError when the
     installation is damaged or cannot be read."""
     _check(name)
-    with tempfile.TemporaryDirectory(prefix="repack.", dir=folder) as made:
+    with tempfile.TemporaryDirectory(prefix=PIECES, dir=folder) as made:
         tree = Path(made, "tree")
         tree.mkdir(mode=0o755)
         missing = _copy_files(tree, name)
@@ -66,14 +67,14 @@ def damage(verified: str) -> list[str]:
 
 def _copy_files(tree: Path, name: str) -> set[str]:
     """Every path of dpkg's list into the tree; those that are not there."""
-    done = packages.run("dpkg-query", "--listfiles", name)
+    listed = packages.listed_files(name)
+    # A folder that the administrator has replaced by a link is a folder for dpkg, and the link is not ours.
+    folders = {str(above) for line in listed for above in PurePosixPath(line).parents}
     missing = set()
-    for line in done.output.splitlines():
+    for line in listed:
         source, target = Path(line), tree / line.lstrip("/")
-        if not line.startswith("/") or line == "/.":
-            continue
         try:
-            mode = source.lstat().st_mode
+            mode = (source.stat() if line in folders else source.lstat()).st_mode
         except FileNotFoundError:
             missing.add(line)
             continue

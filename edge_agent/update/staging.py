@@ -105,6 +105,8 @@ def _open(file: Path) -> int:
 def _examine(copied: Path, file: Path) -> tuple[Package, int]:
     """What the copy is, and how large unpacked."""
     try:
+        # First: to tell a field dpkg-deb unpacks the whole control part into /tmp.
+        unpacked = packages.unpacked_bytes(copied)
         name, version, architecture = packages.described(copied)
         if name != packages.NAME:
             raise UpdateError(f"is the package {name[:60]}", hint=f"name one of {packages.NAME}")
@@ -114,7 +116,6 @@ def _examine(copied: Path, file: Path) -> tuple[Package, int]:
                 f"is for {architecture[:20]}, this machine is {ours}",
                 hint=f"get edge-agent_{version}_{ours}.deb",
             )
-        unpacked = packages.unpacked_bytes(copied)
     except UpdateError as error:
         message = str(error).partition("\n")[0]
         raise _refused(file, message, hint=error.hint) from error

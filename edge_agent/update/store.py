@@ -15,6 +15,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
@@ -27,6 +28,8 @@ from edge_agent.update.machine import Package, Phase, Update
 
 FOLDER = Path("/var/lib/edge-agent-update")
 FORMAT = 1
+PIECES = "repack."
+"""What the folder begins with in which a package is made again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +134,9 @@ class Store:
             if path.suffix == ".deb" and path.name not in kept:
                 with suppress(OSError):
                     path.unlink()
+            elif path.name.startswith(PIECES):
+                # Of a `repack` that was killed.
+                shutil.rmtree(path, ignore_errors=True)
 
     # --- files ----------------------------------------------------------------------------------
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from edge_agent import service
+from edge_agent.clock import SystemClock
 from edge_agent.errors import ServiceError
+from edge_agent.model import NS
 from edge_agent.update import health, packages
 from edge_agent.update.health import Look
 from edge_agent.update.packages import Done, Installed
@@ -18,6 +20,9 @@ PROGRAM = "/usr/bin/edge-agent"
 CONFIGURATION = Path("/etc/edge-agent/agent.toml")
 STATUS_SOCKET = Path("/run/edge-agent/status.sock")
 CHECK_S = 60.0
+SNAPSHOT_S = 10.0
+MAX_SNAPSHOT = 16 << 20
+"""Several times that of the largest site. The agent is not root, and this is."""
 
 
 class System(Protocol):
@@ -80,15 +85,21 @@ def look() -> Look:
 
 
 def _snapshot(path: Path) -> dict[str, Any]:
-    """What the socket says, of whatever version; empty when it says nothing."""
+    """What the socket says, of whatever version; empty when it says nothing, or has no end."""
+    clock = SystemClock()
+    end = clock.mono_ns() + int(SNAPSHOT_S * NS)
+    said = bytearray()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-        client.settimeout(5.0)
         try:
+            client.settimeout(SNAPSHOT_S)
             client.connect(str(path))
-            chunks = []
             while chunk := client.recv(65536):
-                chunks.append(chunk)
-            document = json.loads(b"".join(chunks))
+                said += chunk
+                left_s = (end - clock.mono_ns()) / NS
+                if len(said) > MAX_SNAPSHOT or left_s <= 0:
+                    return {}
+                client.settimeout(left_s)
+            document = json.loads(said)
         except (OSError, ValueError, RecursionError):
             return {}
     return document if isinstance(document, dict) else {}

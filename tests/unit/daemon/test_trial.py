@@ -72,6 +72,15 @@ def test_the_good_one_goes_on_after_its_proof_and_after_a_crash_of_its_own(confi
     assert is_good(crash(config, state))
 
 
+def test_a_copy_that_the_disk_has_damaged_is_stored_again_by_the_next_proof(config, state) -> None:
+    prove(config, state).ended(0)
+    copy = state / "good/current/agent.toml"
+    whole = copy.read_bytes()
+    copy.write_bytes(whole[:10])
+    prove(config, state).ended(0)
+    assert copy.read_bytes() == whole
+
+
 @pytest.mark.parametrize("how", ["an orderly end", "another file", "another boot", "another version"])
 def test_safe_mode_is_left_by(how, config, state, monkeypatch) -> None:
     prove(config, state).ended(0)

@@ -12,6 +12,7 @@ import pytest
 from edge_agent import service
 from edge_agent.cli import _update_view, main
 from edge_agent.daemon import systemd
+from edge_agent.update import staging
 from edge_agent.update import store as store_module
 from edge_agent.update.machine import Phase, Update
 from edge_agent.update.store import Result, Store
@@ -68,6 +69,16 @@ def test_a_second_update_is_refused_while_one_is_under_way(store, monkeypatch, c
     assert main(["update", "x.deb"]) == 1, "an order whose unit was never started is not waited for for ever"
     assert "another update is under way" in capsys.readouterr().err
     assert started == ["edge-agent-update.service"]
+
+
+def test_an_order_that_is_damaged_does_not_stop_the_next_one(store, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(service, "is_managed", lambda: True)
+    monkeypatch.setattr(staging, "stage", lambda *_, **__: None)
+    (store.folder / "update.json").write_text("{")
+    assert main(["update", "x.deb"]) == 0
+    said = capsys.readouterr()
+    assert "set aside" in said.err and "nothing to do" in said.out
+    assert store.load() is None
 
 
 def test_without_an_earlier_version_there_is_no_way_back(store, monkeypatch, capsys) -> None:

@@ -118,3 +118,10 @@ def test_a_snapshot_is_read_by_its_names() -> None:
         made=5,
         acked=1,
     )
+
+
+def test_words_of_the_agent_control_no_terminal_and_fill_no_disk() -> None:
+    problems = ["\x1b]0;x\x07" + "y" * 10_000, "\ud800", *["z"] * 10_000]
+    said = health.of_snapshot({"agent": {"version": "\x1b[2J1", "problems": problems}})
+    words = [said["version"], *said["problems"]]
+    assert all(word.isprintable() and len(word) < 1000 for word in words) and len(words) <= 101

@@ -21,7 +21,12 @@ pytestmark = pytest.mark.needs("dpkg-deb")
 
 
 def build(
-    folder: Path, version: str = "1.1.0", *, name: str = "edge-agent", architecture: str = "amd64"
+    folder: Path,
+    version: str = "1.1.0",
+    *,
+    name: str = "edge-agent",
+    architecture: str = "amd64",
+    control: bytes = b"",
 ) -> Path:
     """A package with one file of 3 KiB."""
     tree = folder / f"tree-{name}-{version}-{architecture}"
@@ -32,6 +37,7 @@ def build(
     fields |= {"Maintainer": "x <x@x.invalid>", "Description": "x"}
     (tree / "DEBIAN/control").write_text("".join(f"{key}: {value}\n" for key, value in fields.items()))
     (tree / "DEBIAN/md5sums").write_text(f"{version}\n")
+    (tree / "DEBIAN/more").write_bytes(control)
     target = folder / f"{tree.name}.deb"
     command = ["dpkg-deb", "--root-owner-group", "-Zgzip", "--build", str(tree), str(target)]
     subprocess.run(command, check=True, capture_output=True)
@@ -138,6 +144,20 @@ def test_a_file_larger_than_any_package_of_ours_is_refused(store, tmp_path) -> N
 def test_a_small_package_that_would_fill_the_disk_is_refused(store, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(packages, "MAX_UNPACKED", 5000)
     assert "unpacks to more than" in refusal(store, build(tmp_path))
+
+
+def test_a_control_part_that_would_fill_the_disk_is_refused_before_dpkg_unpacks_it(
+    store, tmp_path, monkeypatch
+) -> None:
+    def asked(path: Path) -> tuple[str, str, str]:
+        raise AssertionError("dpkg-deb --field unpacks it into /tmp")
+
+    monkeypatch.setattr(packages, "MAX_UNPACKED", 1 << 20)
+    monkeypatch.setattr(packages, "described", asked)
+    (tmp_path / "zeros").mkdir()
+    file = build(tmp_path / "zeros", control=b"\0" * (2 << 20))
+    assert file.stat().st_size < 100_000
+    assert "unpacks to more than" in refusal(store, file)
 
 
 def test_another_package_or_architecture_is_refused(store, tmp_path) -> None:

@@ -57,6 +57,12 @@ def test_only_packages_that_the_result_names_are_kept(store) -> None:
     assert sorted(path.name for path in store.folder.glob("*.deb")) == sorted([OLD.file, NEW.file])
 
 
+def test_pieces_of_a_package_that_was_being_made_again_do_not_stay(store) -> None:
+    (store.folder / "repack.x1y2" / "tree/usr").mkdir(parents=True)
+    store.clear(keep=[])
+    assert list(store.folder.iterdir()) == []
+
+
 def test_keys_of_another_version_are_passed_over(store) -> None:
     store.save(order())
     path = store.folder / "update.json"
