@@ -92,14 +92,21 @@ def _prepared_secret(config: Path, password: str, undone: contextlib.ExitStack) 
 
 def _clear_away(path: Path) -> None:
     """What a run that was killed had prepared and not yet renamed."""
-    for left in path.parent.glob(f".{path.name}.*"):
-        left.unlink(missing_ok=True)
+    prefix = _prefix(path)
+    for left in path.parent.iterdir():
+        if left.name.startswith(prefix):
+            left.unlink(missing_ok=True)
+
+
+def _prefix(path: Path) -> str:
+    """No editor's: `.agent.toml.swp` holds what somebody has not saved yet."""
+    return f".{path.name}.init-"
 
 
 @contextlib.contextmanager
 def _prepared(path: Path, text: str, mode: int, group: int | None) -> Iterator[Path]:
     """A whole and flushed file beside `path`; gone at the end, unless it was renamed."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    descriptor, name = tempfile.mkstemp(prefix=_prefix(path), dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(text.encode())

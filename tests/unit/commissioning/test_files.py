@@ -139,10 +139,18 @@ AFTER = {("fsync", 4)}
 
 def test_what_a_killed_run_left_is_cleared_away(config):
     write(config, "old")
-    left = config.parent / ".agent.toml.abcdefgh"
+    left = config.parent / ".agent.toml.init-abcdefgh"
     left.write_text("half")
     write(config)
     assert not left.exists()
+
+
+def test_what_an_editor_has_not_saved_yet_is_left_alone(config):
+    write(config, "old")
+    swap = config.parent / ".agent.toml.swp"
+    swap.write_text("unsaved")
+    write(config)
+    assert swap.read_text() == "unsaved"
 
 
 @pytest.mark.parametrize(
