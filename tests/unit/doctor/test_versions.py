@@ -75,6 +75,7 @@ SERVER = Server(bus="line2", link="tcp 10.0.0.5:502", took_ms=3)
         (SERVER, State.OK),
         (replace(SERVER, agent_has_it=True, error="refused"), State.OK),
         (replace(SERVER, is_offline=True), State.SKIPPED),
+        (replace(SERVER, agent_may_have_it=True, error="refused"), State.SKIPPED),
         (replace(SERVER, error="refused", hint="is it on?"), State.FAULT),
         (replace(SERVER, error="you may not read /k", reason="local"), State.SKIPPED),
     ],
