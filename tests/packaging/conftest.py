@@ -80,9 +80,6 @@ def deb(shared: Path) -> Path:
 def installed(deb: Path, shared: Path) -> Installed:
     """`installed("bookworm")`: a running gateway with the package installed as by a person, no more."""
 
-    def install(gw: Gateway) -> None:
-        gw.install(deb)
-
     def boot(suite: str) -> Gateway:
         root = roots.unpacked(suite)
         layer = once(
