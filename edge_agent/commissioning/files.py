@@ -8,6 +8,7 @@ none. What is there already is only replaced by who says so, and a copy of it is
 from __future__ import annotations
 
 import contextlib
+import errno
 import grp
 import os
 import stat
@@ -54,7 +55,13 @@ def refuse_if_unwritable(config: Path, *, force: bool) -> None:
         raise Exists(config)
     folder = _nearest(config.parent)
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise _refused(folder, PermissionError(13, "Permission denied"))
+        raise _refused(folder, _why_not(folder))
+
+
+def _why_not(folder: Path) -> OSError:
+    """Root is refused nothing but what is mounted read-only."""
+    code = errno.EROFS if os.statvfs(folder).f_flag & os.ST_RDONLY else errno.EACCES
+    return OSError(code, os.strerror(code))
 
 
 def _nearest(folder: Path) -> Path:

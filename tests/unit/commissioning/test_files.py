@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -179,3 +180,11 @@ def test_a_folder_that_may_not_be_written_is_refused_with_sudo(tmp_path, monkeyp
     monkeypatch.setattr(os, "access", lambda path, wanted: path != folder)
     with pytest.raises(EdgeAgentError, match="sudo"):
         files.refuse_if_unwritable(folder / "deep" / "agent.toml", force=False)
+
+
+@pytest.mark.parametrize(("flags", "hint"), [(os.ST_RDONLY, "read-only"), (0, "sudo")])
+def test_a_disk_that_is_read_only_is_not_blamed_on_missing_rights(tmp_path, monkeypatch, flags, hint):
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_flag=flags))
+    with pytest.raises(EdgeAgentError, match=f"hint: .*{hint}"):
+        files.refuse_if_unwritable(tmp_path / "agent.toml", force=False)
