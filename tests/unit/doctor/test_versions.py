@@ -47,6 +47,7 @@ def test_kernels_that_are_not_trusted_are_a_warning_that_says_why():
     one = found(replace(GOOD, kernel_error="x.so is damaged"))["kernels"]
     assert one.state is State.WARNING
     assert "x.so is damaged" in one.seen
+    assert "--reinstall ./edge-agent_1.0.0_" in one.remedy
 
 
 @pytest.mark.parametrize(
