@@ -24,7 +24,7 @@ from typing import Any
 from edge_agent.commissioning.toml_text import harmless
 from edge_agent.config.tree import PointSpec
 from edge_agent.model import Area, Order, PointType
-from edge_agent.process.typed import Value, value_of
+from edge_agent.process.typed import Value, in_order, value_of
 from edge_agent.profiles.rules import width
 from edge_agent.profiles.tree import Profile
 
@@ -137,9 +137,10 @@ def _verdict(point: PointSpec, profile: Profile, ask: Ask) -> bool | None:
     data = ask(Question(point.area, point.address, width(point)))
     if data is None:
         return None
-    if int.from_bytes(data, "big") in _invalid(point, profile):
+    order = point.order or profile.quirks.order or Order.ABCD
+    if int.from_bytes(in_order(data, order), "big") in _invalid(point, profile):
         return False
-    raw = value_of(data, point.type, point.order or profile.quirks.order or Order.ABCD)
+    raw = value_of(data, point.type, order)
     if not isinstance(raw, int | float) or not math.isfinite(raw):
         return None
     value = raw * (point.scale or 1.0) + (point.offset or 0.0)

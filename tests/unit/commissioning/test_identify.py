@@ -9,7 +9,7 @@ import pytest
 
 from edge_agent.commissioning.identify import LEAST_SIGNS, Proposal, Question, proposed
 from edge_agent.config.tree import PointSpec
-from edge_agent.model import Area, PointType
+from edge_agent.model import Area, Order, PointType
 from edge_agent.profiles import Profile, default_library
 
 LIBRARY = default_library()
@@ -155,3 +155,18 @@ def test_few_signs_are_not_enough():
     registers[Area.INPUT, 70], registers[Area.INPUT, 71] = freq
     assert LEAST_SIGNS > 1
     assert proposed([profile("eastron/sdm630")], Unit(registers)) is None
+
+
+def test_no_value_is_known_in_the_order_of_the_device():
+    """As the decoder has it: the raw value is compared when its words are in order."""
+    meter = profile("eastron/sdm630")
+    nan = 0x7FC00000
+    points = tuple(replace(point, order=Order.CDAB, invalid=(nan,)) for point in meter.points)
+    swapped = replace(meter, points=points)
+    registers = registers_of(meter)
+    registers[Area.INPUT, 0], registers[Area.INPUT, 1] = nan >> 16, nan & 0xFFFF
+    for point in points:
+        assert point.area is not None and point.address is not None
+        first, second = (point.area, point.address), (point.area, point.address + 1)
+        registers[first], registers[second] = registers[second], registers[first]
+    assert proposed([swapped], Unit(registers)) is not None
