@@ -79,9 +79,11 @@ def test_nobody_begins_where_the_program_of_a_killed_one_still_works(mirror) -> 
         killed.kill()
     lock = next(Path(os.environ["EDGE_AGENT_ROOTS"]).glob("*.lock"))
     with lock.open("w") as file:
-        with pytest.raises(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        (mirror / "mmdebstrap-end").touch()
+        try:
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        finally:
+            (mirror / "mmdebstrap-end").touch()
         fcntl.flock(file, fcntl.LOCK_EX)
     assert (roots.unpacked("bookworm") / "etc/state").read_text() == "whole\n"
 
