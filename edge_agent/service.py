@@ -114,6 +114,7 @@ def _systemctl(*arguments: str, timeout_s: float = CALL_TIMEOUT_S) -> str:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=timeout_s,
             check=False,
         )

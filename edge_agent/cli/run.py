@@ -14,7 +14,10 @@ from pathlib import Path
 
 from edge_agent.cli import _view
 
-_REINSTALL = "something that came with the package is missing: apt-get install --reinstall edge-agent"
+# By its file: apt knows nothing but the name of a package that is in no archive, and does nothing.
+_REINSTALL = (
+    "something that came with the package is missing: apt install --reinstall ./edge-agent_VERSION_ARCH.deb"
+)
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

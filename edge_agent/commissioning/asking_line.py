@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from edge_agent.bus.line import Line
 from edge_agent.bus.lines.make import make_line
-from edge_agent.bus.outcomes import NoReply, PortDown, ReadRequest, Values
+from edge_agent.bus.outcomes import DeviceException, NoReply, PortDown, ReadRequest, Values
 from edge_agent.bus.wire.manners import AdaptiveTimeout, Manners
 from edge_agent.clock import Clock
 from edge_agent.commissioning.identify import Question
@@ -18,7 +18,7 @@ _TIMEOUT_NS = NS
 """For one read: what answered a search answers this, and nobody waits for the others."""
 _PATIENCE_NS = 60 * NS
 _TRIES = 2
-"""Reads of one value: a frame may be lost."""
+"""Reads of one value: a frame may be lost or garbled."""
 _GIVEN_UP = 3
 """Values in a row that nothing came for: the unit has gone, and the rest is not asked."""
 
@@ -40,6 +40,7 @@ class UnitReader:
 
     def _read(self, question: Question) -> bytes | None:
         request = ReadRequest(0, self._unit_id, question.area, question.address, question.count, ())
+        self._silent += 1
         for _ in range(_TRIES):
             (done,) = self._line.run([request], MonoNs(self._clock.mono_ns() + _PATIENCE_NS))
             match done.outcome:
@@ -49,11 +50,14 @@ class UnitReader:
                 case PortDown(reason=reason):
                     hint = "plug it in and begin again"
                     raise self._line.fault or PortError("the port has gone", reason=reason, hint=hint)
-                case NoReply():
-                    self._silent += 1
-                case _:
+                case DeviceException():
                     self._silent = 0
                     break
+                case NoReply():
+                    pass
+                case _:
+                    # Something spoke: noise, and no reason to give the unit up.
+                    self._silent = 0
         return None
 
 

@@ -8,6 +8,7 @@ none. What is there already is only replaced by who says so, and a copy of it is
 from __future__ import annotations
 
 import contextlib
+import errno
 import grp
 import os
 import stat
@@ -54,7 +55,13 @@ def refuse_if_unwritable(config: Path, *, force: bool) -> None:
         raise Exists(config)
     folder = _nearest(config.parent)
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise _refused(folder, PermissionError(13, "Permission denied"))
+        raise _refused(folder, _why_not(folder))
+
+
+def _why_not(folder: Path) -> OSError:
+    """Root is refused nothing but what is mounted read-only."""
+    code = errno.EROFS if os.statvfs(folder).f_flag & os.ST_RDONLY else errno.EACCES
+    return OSError(code, os.strerror(code))
 
 
 def _nearest(folder: Path) -> Path:
@@ -92,14 +99,21 @@ def _prepared_secret(config: Path, password: str, undone: contextlib.ExitStack) 
 
 def _clear_away(path: Path) -> None:
     """What a run that was killed had prepared and not yet renamed."""
-    for left in path.parent.glob(f".{path.name}.*"):
-        left.unlink(missing_ok=True)
+    prefix = _prefix(path)
+    for left in path.parent.iterdir():
+        if left.name.startswith(prefix):
+            left.unlink(missing_ok=True)
+
+
+def _prefix(path: Path) -> str:
+    """No editor's: `.agent.toml.swp` holds what somebody has not saved yet."""
+    return f".{path.name}.init-"
 
 
 @contextlib.contextmanager
 def _prepared(path: Path, text: str, mode: int, group: int | None) -> Iterator[Path]:
     """A whole and flushed file beside `path`; gone at the end, unless it was renamed."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    descriptor, name = tempfile.mkstemp(prefix=_prefix(path), dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(text.encode())

@@ -5,7 +5,10 @@ Two kinds of sign, told apart because they are not worth the same:
 * a step of a profile's `identify` with `match`: the device names its model. That is proof.
 * every value of the profile that has plausible limits is there and within them. One or two registers look
   like a voltage by chance (two words of a counter do), a whole map does not; but devices of one make share
-  maps, so the profile that explains the most values is taken, and none where two explain as many.
+  maps, so the profile that explains the most values is taken, and none where two explain as many. A small
+  integer speaks for nothing: a controller has hundreds of them, and nearly all are within such limits.
+
+A profile whose device must name itself (`required`) is never proposed by values.
 
 `Question`s are asked one at a time through `ask`, each a read of one value, so that no device is asked for a
 range it may not like, and each at most once for all profiles together.
@@ -21,12 +24,12 @@ from typing import Any
 from edge_agent.commissioning.toml_text import harmless
 from edge_agent.config.tree import PointSpec
 from edge_agent.model import Area, Order, PointType
-from edge_agent.process.typed import Value, value_of
+from edge_agent.process.typed import Value, in_order, value_of
 from edge_agent.profiles.rules import width
 from edge_agent.profiles.tree import Profile
 
 LEAST_SIGNS = 4
-"""Values that are not zero and within their limits, for a profile to be proposed by values alone."""
+"""Telling values within their limits, for a profile to be proposed by values alone."""
 _POLLED = ("fast", "normal", "slow")
 
 
@@ -57,7 +60,8 @@ def proposed(profiles: Iterable[Profile], ask: Ask) -> Proposal | None:
     for profile in sorted(usable, key=lambda profile: profile.quirks.on_illegal_address != "stop"):
         if (said := _said(profile, ask)) is not None:
             return Proposal(profile.id, True, f"it says of itself: {harmless(said, 60)}")
-    signs = sorted(((_signs(profile, ask), profile.id) for profile in usable), reverse=True)
+    silent = [profile for profile in usable if not _must_name_itself(profile)]
+    signs = sorted(((_signs(profile, ask), profile.id) for profile in silent), reverse=True)
     if not signs or signs[0][0] < LEAST_SIGNS or (len(signs) > 1 and signs[1][0] == signs[0][0]):
         return None
     count, profile_id = signs[0]
@@ -82,6 +86,10 @@ def _said(profile: Profile, ask: Ask) -> str | None:
             return None
         said.append(f"{step['key']} {value}")
     return ", ".join(said) or None
+
+
+def _must_name_itself(profile: Profile) -> bool:
+    return any(step["match"] and step["required"] for step in profile.identify)
 
 
 def _answer(step: Mapping[str, Any], profile: Profile, ask: Ask) -> Value:
@@ -122,22 +130,24 @@ def _is_telling(point: PointSpec) -> bool:
 
 
 def _verdict(point: PointSpec, profile: Profile, ask: Ask) -> bool | None:
-    """True: it is what the profile expects. False: it may be (zero, or "no value"). None: it is not."""
+    """True: it is what the profile expects. False: it may be (zero, "no value", an integer that could be
+    anything). None: it is not."""
     assert point.area is not None and point.address is not None and point.type is not None
     assert point.plausible is not None
     data = ask(Question(point.area, point.address, width(point)))
     if data is None:
         return None
-    if int.from_bytes(data, "big") in _invalid(point, profile):
+    order = point.order or profile.quirks.order or Order.ABCD
+    if int.from_bytes(in_order(data, order), "big") in _invalid(point, profile):
         return False
-    raw = value_of(data, point.type, point.order or profile.quirks.order or Order.ABCD)
+    raw = value_of(data, point.type, order)
     if not isinstance(raw, int | float) or not math.isfinite(raw):
         return None
     value = raw * (point.scale or 1.0) + (point.offset or 0.0)
     low, high = point.plausible
     if not low <= value <= high or 0 < abs(value) < _TINY:
         return None
-    return raw != 0
+    return raw != 0 and (isinstance(raw, float) or not low <= 0 <= high)
 
 
 _TINY = 1e-9

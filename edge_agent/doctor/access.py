@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edge_agent.doctor.findings import command
+
 READ, WRITE, SEARCH = 4, 2, 1
 
 
@@ -78,6 +80,11 @@ def obstacle(user: User, nodes: Sequence[Node], bits: int) -> Node | None:
     if blocked is not None:
         return blocked
     return None if allows(user, nodes[-1], bits) else nodes[-1]
+
+
+def owned_by_root(path: str, group: str) -> tuple[str, str]:
+    """What makes a file root's, readable to the service and to nobody else."""
+    return command("sudo", "chown", f"root:{group}", path), command("sudo", "chmod", "640", path)
 
 
 def is_below(path: str, folder: str) -> bool:

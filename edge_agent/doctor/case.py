@@ -55,6 +55,11 @@ class Case:
         return (*told, *((self.unit.pid,) if self.unit.pid else ()))
 
     @property
+    def has_silent_agent(self) -> bool:
+        """An agent runs, and does not say what it does."""
+        return self.answer.snapshot is None and (self.answer.is_there or self.unit.is_active)
+
+    @property
     def is_configured(self) -> bool | None:
         """None: the doctor may not look."""
         return None if self.look.hidden_by else not self.look.is_missing

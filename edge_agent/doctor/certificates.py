@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from edge_agent.doctor import access
 from edge_agent.doctor.access import Look, User
-from edge_agent.doctor.findings import AS_ROOT, Finding, Subject, plural
+from edge_agent.doctor.findings import AS_ROOT, Finding, Subject, command, plural
 from edge_agent.doctor.unit import Unit
 
 CHECK = "certificates"
@@ -85,7 +85,7 @@ def _readable(about: Subject, file: File, user: User, unit: Unit) -> Finding:
     look, node, group = file.look, file.look.node, user.group or user.name
     is_handed_over = any(access.is_below(look.path, folder) for folder in unit.credentials)
     blocked = None if is_handed_over else access.obstacle(user, look.nodes, access.READ)
-    keep = (f"$ sudo chown root:{group} {look.path}", f"$ sudo chmod 640 {look.path}")
+    keep = access.owned_by_root(look.path, group)
     if blocked is not None and blocked.path != node.path:
         move = "keep it where the service may look, such as /etc/edge-agent"
         return about.fault(f"{user.name} may not enter {blocked.path} ({blocked})", move)
@@ -96,7 +96,7 @@ def _readable(about: Subject, file: File, user: User, unit: Unit) -> Finding:
             f"the service does not see {hidden}", "keep it in /etc/edge-agent, keys in /etc/edge-agent/keys"
         )
     if file.key in SECRETS and node.mode & 0o007:
-        safe = (f"$ sudo chmod 600 {look.path}",) if is_handed_over else keep
+        safe = (command("sudo", "chmod", "600", look.path),) if is_handed_over else keep
         return about.warning(f"every user of this machine may read it: {node}", *safe)
     handed = ", handed to the service by systemd" if is_handed_over else f", {user.name} may read it"
     return about.ok(f"{node}{handed}")

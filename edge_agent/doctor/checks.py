@@ -98,6 +98,8 @@ def _server(case: Case, bus: BusDef, clock: Clock) -> Iterator[Finding]:
         yield servers.judge(replace(about, agent_has_it=True))
     elif case.options.offline:
         yield servers.judge(replace(about, is_offline=True))
+    elif case.has_silent_agent:
+        yield servers.judge(replace(about, agent_may_have_it=True))
     else:
         yield servers.judge(probe.attempt(bus, clock))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from edge_agent.doctor import access
 from edge_agent.doctor.access import Look, User
-from edge_agent.doctor.findings import AS_ROOT, Finding, Subject, plural
+from edge_agent.doctor.findings import AS_ROOT, Finding, Subject, command, plural
 from edge_agent.errors import Problem
 
 CHECK = "configuration"
@@ -74,7 +74,7 @@ def _flawed(about: Subject, loaded: Loaded) -> Finding:
         for one in loaded.problems[:_TOLD]
         if one.hint
     ]
-    return about.fault("; ".join(told) + rest, *hints, f"$ sudo edge-agent check {loaded.path}")
+    return about.fault("; ".join(told) + rest, *hints, command("sudo", "edge-agent", "check", loaded.path))
 
 
 def _said(problem: Problem) -> str:
@@ -123,5 +123,9 @@ def _rights(look: Look, user: User) -> Iterator[Finding]:
 def _set_mode(look: Look, user: User) -> tuple[str, ...]:
     group = user.group or user.name
     blocked = access.obstacle(user, look.nodes, access.READ)
-    folder = (f"$ sudo chmod a+x {blocked.path}",) if blocked is not None and blocked != look.node else ()
-    return (*folder, f"$ sudo chown root:{group} {look.path}", f"$ sudo chmod 640 {look.path}")
+    folder = (
+        (command("sudo", "chmod", "a+x", blocked.path),)
+        if blocked is not None and blocked != look.node
+        else ()
+    )
+    return (*folder, *access.owned_by_root(look.path, group))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edge_agent.doctor import access
 from edge_agent.doctor.access import Look, User
-from edge_agent.doctor.findings import AS_ROOT, Finding, Subject, plural
+from edge_agent.doctor.findings import AS_ROOT, Finding, Subject, command, plural
 
 CHECK = "disk"
 FEW_INODES = 1000
@@ -98,14 +99,14 @@ def _writable(disk: Disk) -> tuple[str, ...]:
     return (
         "after a fault of the disk the kernel does that: look there first",
         "$ sudo dmesg --level err,warn | tail -n 20",
-        f'$ sudo mount -o remount,rw "$(findmnt -no TARGET -T {disk.place})"',
+        f'$ sudo mount -o remount,rw "$(findmnt -no TARGET -T {shlex.quote(disk.place)})"',
     )
 
 
 def _space(disk: Disk, state: SpoolState, limits: Limits) -> Finding:
     about = Subject(CHECK, "space")
     free, least = disk.free_bytes, limits.min_free_bytes
-    look = f"$ sudo du -xh -d1 {disk.place} | sort -h | tail"
+    look = f"$ sudo du -xh -d1 {shlex.quote(disk.place)} | sort -h | tail"
     if free < least:
         return about.fault(
             f"{size(free)} free, less than min_free ({size(least)}): records are given up", "free some:", look
@@ -125,7 +126,7 @@ def _inodes(disk: Disk) -> Finding:
     about = Subject(CHECK, "inodes")
     if not disk.inodes:
         return about.ok("this file system does not count them")
-    look = f"$ sudo du --inodes -x -d1 {disk.place} | sort -n | tail"
+    look = f"$ sudo du --inodes -x -d1 {shlex.quote(disk.place)} | sort -n | tail"
     if disk.free_inodes < FEW_INODES:
         seen = f"{disk.free_inodes} of {disk.inodes} free"
         return (about.warning if disk.free_inodes else about.fault)(
@@ -170,13 +171,13 @@ def _owner(about: Subject, state: SpoolState, user: User) -> Finding:
     return about.fault(
         f"{user.name} may not write there: {what}",
         "did somebody run the agent by hand as root?",
-        f"$ sudo chown -R {user.name}:{group} {state.look.path}",
+        command("sudo", "chown", "-R", f"{user.name}:{group}", state.look.path),
     )
 
 
 def _contents(about: Subject, state: SpoolState, disk: Disk) -> Finding:
     waits = f"{plural(state.unsent, 'record')} to be sent"
-    verify = f"$ sudo edge-agent spool verify --path {disk.spool}"
+    verify = command("sudo", "edge-agent", "spool", "verify", "--path", disk.spool)
     if state.damage:
         more = f"; and {len(state.damage) - _TOLD} more" if len(state.damage) > _TOLD else ""
         seen = f"damaged: {'; '.join(state.damage[:_TOLD])}{more}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,6 +10,11 @@ from enum import StrEnum
 COMMAND = "$ "
 """Begins a line of a remedy that is to be typed; the other lines are words."""
 AS_ROOT = f"{COMMAND}sudo edge-agent doctor"
+
+
+def command(*words: str) -> str:
+    """A line of a remedy that does to a path what it says, whatever the path is called."""
+    return COMMAND + shlex.join(words)
 
 
 class State(StrEnum):

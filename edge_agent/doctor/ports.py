@@ -11,7 +11,7 @@ from enum import Enum
 
 from edge_agent.doctor import access
 from edge_agent.doctor.access import Node, User
-from edge_agent.doctor.findings import AS_ROOT, Finding, Subject
+from edge_agent.doctor.findings import AS_ROOT, Finding, Subject, command
 from edge_agent.doctor.unit import Unit
 
 CHECK = "ports"
@@ -142,14 +142,16 @@ def _permission(port: Port, user: User) -> Finding:
     return about.fault(
         seen,
         'until the next boot or re-plug; for ever by a udev rule with GROUP="dialout", MODE="0660":',
-        f"$ sudo chgrp dialout {port.real}",
-        f"$ sudo chmod 660 {port.real}",
+        command("sudo", "chgrp", "dialout", port.real),
+        command("sudo", "chmod", "660", port.real),
     )
 
 
 def _device_allow(port: Port, unit: Unit) -> Iterator[Finding]:
     """Whether the sandbox of the unit lets the service at this driver."""
-    if not unit.is_known or unit.device_policy not in ("closed", "strict") or port.kind is Kind.PTY:
+    # `auto` with any rule is as closed, systemd.resource-control(5).
+    is_open = unit.device_policy not in ("closed", "strict") and not unit.device_allow
+    if not unit.is_known or is_open or port.kind is Kind.PTY:
         return
     about = _about(port, "sandbox")
     if _is_allowed(port, unit):

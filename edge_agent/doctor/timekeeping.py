@@ -12,6 +12,9 @@ CHECK = "clock"
 FIRST_YEAR, LAST_YEAR = 2026, 2099
 """No gateway with this program is older; one beyond lost its battery another way."""
 MOST_APART_S = 60.0
+_SHOW = {
+    "chrony": "chronyc sources", "ntp": "ntpq -p", "systemd-timesyncd": "timedatectl timesync-status",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +58,9 @@ def _synchronised(clocks: Clocks) -> Finding:
             "$ sudo timedatectl set-ntp true",
         )
     daemon = clocks.daemons[0]
-    show = "chronyc sources" if daemon.startswith("chrony") else "timedatectl timesync-status"
+    show = [f"$ {command}" for name, command in _SHOW.items() if daemon.startswith(name)]
     return about.warning(
-        f"{seen}; {daemon} runs but has no answer yet", "does a time server answer (UDP 123)?", f"$ {show}"
+        f"{seen}; {daemon} runs but has no answer yet", "does a time server answer (UDP 123)?", *show
     )
 
 
@@ -73,6 +76,7 @@ def _rtc(clocks: Clocks) -> Finding:
         f"says {shown}, {_span(abs(apart))} {'ahead' if apart > 0 else 'behind'}",
         "if the date above is right (else the battery may be empty, or it keeps local time):",
         "$ sudo hwclock --systohc --utc",
+        "it is in the package util-linux-extra",
     )
 
 

@@ -104,7 +104,7 @@ def judge(unit: Unit, *, is_configured: bool | None) -> Iterator[Finding]:
 
 def _enabled(unit: Unit, *, is_configured: bool | None) -> Finding:
     about = Subject(CHECK, "start at boot")
-    if unit.file_state in ("enabled", "enabled-runtime", "static", "linked", "alias", "generated"):
+    if unit.file_state in ("enabled", "static", "alias", "generated"):
         return about.ok(unit.file_state)
     if is_configured is None:
         return about.note(unit.file_state or "disabled")

@@ -49,7 +49,7 @@ def _python(versions: Versions) -> Finding:
         return about.fault(f"{number}; {least} or later is needed", "use Debian 12 or later")
     if versions.missing:
         why = "; ".join(f"{name}: {error}" for name, error in versions.missing.items())
-        return about.fault(f"{number}; {why}", "$ sudo apt install --reinstall edge-agent")
+        return about.fault(f"{number}; {why}", *_again(versions))
     libraries = ", ".join(f"{name} {version or '?'}" for name, version in versions.libraries.items())
     return about.ok(f"{number}; {libraries}")
 
@@ -58,9 +58,13 @@ def _kernels(versions: Versions) -> Finding:
     about = Subject(CHECK, "kernels")
     if not versions.kernel_error:
         return about.ok(f"native for {versions.architecture}, self-test passed")
-    return about.warning(
-        f"plain Python, which is slow: {versions.kernel_error}", "$ sudo apt install --reinstall edge-agent"
-    )
+    return about.warning(f"plain Python, which is slow: {versions.kernel_error}", *_again(versions))
+
+
+def _again(versions: Versions) -> tuple[str, str]:
+    """By its file: of a package that is in no archive apt knows the name only, and does nothing."""
+    file = f"./edge-agent_{versions.program}_$(dpkg --print-architecture).deb"
+    return "where the file of the package is:", f"$ sudo apt install --reinstall {file}"
 
 
 def _system(versions: Versions) -> Finding:

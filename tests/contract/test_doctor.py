@@ -17,13 +17,14 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.bus.ports import owner
 from edge_agent.cli import main
 from edge_agent.clock import SystemClock
 from edge_agent.doctor.access import User
 from edge_agent.doctor.broker import judge as judge_broker
 from edge_agent.doctor.probes import broker as broker_probe
 from edge_agent.doctor.probes import disk as disk_probe
-from edge_agent.doctor.probes import holders, servers
+from edge_agent.doctor.probes import servers
 from edge_agent.model import BusDef, SerialLink, Site, SpoolDef, TcpLink, UplinkDef
 from tests.conftest import ROOT
 from tests.contract.broker import Broker, Probe, free_port
@@ -160,8 +161,8 @@ def test_a_terminal_of_the_same_name_elsewhere_is_not_taken_for_this_one(port):
     other, slave = pty.openpty()
     try:
         with held(path) as pid:
-            assert pid in [one for one, _ in holders.of(path)]
-            assert pid not in [one for one, _ in holders.of(os.ttyname(slave))]
+            assert pid in [one for one, _ in owner.others(path)]
+            assert pid not in [one for one, _ in owner.others(os.ttyname(slave))]
     finally:
         os.close(other)
         os.close(slave)

@@ -7,11 +7,13 @@ by whichever worker comes first: the package, and per suite a layer with the pac
 from __future__ import annotations
 
 import fcntl
+import importlib
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,6 +35,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.needs("gateway", "mosquitto"))
             # The first one of a checkout compiles the kernels, and waits for who does.
             item.add_marker(pytest.mark.timeout(FIRST_S))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `--dist loadfile`: what shares a gateway, the tests of a file on one suite, has one worker.
+
+    Not by xdist's groups: xdist 3.8 writes them into a place that pytest 9.2 does not read.
+    """
+    if config.getoption("dist") != "loadfile":
+        return None
+    scheduling: Any = importlib.import_module("xdist.scheduler").LoadFileScheduling(config, log)
+    scheduling._split_scope = _file_and_suite
+    return scheduling
+
+
+def _file_and_suite(nodeid: str) -> str:
+    file, _, test = nodeid.partition("::")
+    suite = next((one for one in roots.SUITES if one in test.partition("[")[2]), "")
+    return f"{file} {suite}"
 
 
 @pytest.fixture(scope="session")
@@ -72,9 +93,6 @@ def deb(shared: Path) -> Path:
 @pytest.fixture(scope="session")
 def installed(deb: Path, shared: Path) -> Installed:
     """`installed("bookworm")`: a running gateway with the package installed as by a person, no more."""
-
-    def install(gw: Gateway) -> None:
-        gw.install(deb)
 
     def boot(suite: str) -> Gateway:
         root = roots.unpacked(suite)

@@ -65,12 +65,12 @@ class Container:
 
     def power_cut(self) -> None:
         """All of it is dead at once. What had been written to its disk stays, synced or not."""
-        os.kill(self._leader, signal.SIGKILL)
+        self._tell(signal.SIGKILL)
         self._off()
 
     def stop(self) -> None:
         # SIGRTMIN+4 asks systemd as PID 1 for poweroff.target.
-        os.kill(self._leader, signal.SIGRTMIN + 4)
+        self._tell(signal.SIGRTMIN + 4)
         self._off()
 
     def close(self) -> None:
@@ -103,6 +103,11 @@ class Container:
         with self._walls.inside("save", [*tar, "-C", upper, "-c", "."], stdout=subprocess.PIPE) as pack:
             subprocess.run([*tar, "-C", str(target), "-xp"], stdin=pack.stdout, check=True)
         assert pack.returncode == 0
+
+    def _tell(self, number: int) -> None:
+        # Of one that is off the number is 0, and that means the test's own process group.
+        assert self._leader > 0, "it is off"
+        os.kill(self._leader, number)
 
     def _at_power_on(self) -> None:
         """What a kind of container does when there is a first process."""

@@ -105,7 +105,9 @@ class Enclosure:
         """The system's folder, as seen from inside."""
         if self._keeper.stdout.readline() != "ready\n":
             _, said = self._keeper.communicate(timeout=_END_S)
-            raise OSError(said.strip())
+            # The keeper removes it, where there was one.
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise OSError(said.strip() or "no walls, and no word why")
 
     @property
     def network(self) -> Path:

@@ -91,9 +91,9 @@ def made(recipe: Recipe, within: Sequence[str] = _PRIVATE) -> Path:
     place.mkdir(parents=True, exist_ok=True)
     root = place / recipe.name
     if not root.exists():
-        with _alone(place / f"{recipe.name}.lock"):
+        with _alone(place / f"{recipe.name}.lock") as lock:
             if not root.exists():
-                _make(recipe, root, within)
+                _make(recipe, root, within, lock)
     return root
 
 
@@ -103,19 +103,22 @@ def _place() -> Path:
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def _alone(path: Path) -> Iterator[int]:
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        yield lock.fileno()
 
 
-def _make(recipe: Recipe, root: Path, within: Sequence[str]) -> None:
-    """Beside its place and then renamed: a root is whole or it is not there."""
+def _make(recipe: Recipe, root: Path, within: Sequence[str], lock: int) -> None:
+    """Beside its place and then renamed: a root is whole or it is not there. Who makes it has the lock too:
+    it goes on when the test's process is killed, and nobody else may begin in the same folder."""
     draft = root.with_name(root.name + ".new")
     command = [*within, *recipe.command(draft)]
     for _ in range(_ATTEMPTS):
         shutil.rmtree(draft, ignore_errors=True)
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, pass_fds=[lock]
+        )
         if done.returncode == 0:
             break
     else:

@@ -16,6 +16,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.rigs import gateway, roots
+from tests.rigs.enclosure import Enclosure
 from tests.rigs.gateway import Gateway
 from tests.rigs.outside import Broker
 
@@ -151,6 +152,9 @@ def test_an_orderly_stop_lets_services_end(bookworm) -> None:
         ]
         gw.run(*unit, "sleep", "inf")
         gw.stop()
+        # Its number would be that of our own process group.
+        with pytest.raises(AssertionError, match="it is off"):
+            gw.power_cut()
         gw.boot_again()
         assert gw.exists("/root/stopped")
 
@@ -238,4 +242,14 @@ def test_nothing_is_left_of_one_that_cannot_boot(tmp_path) -> None:
     before = traces(os.getpid())
     with pytest.raises(RuntimeError, match="did not boot"):
         gateway.boot(tmp_path)
+    assert traces(os.getpid()) == before
+
+
+def test_nothing_is_left_where_no_walls_are_allowed(tmp_path, monkeypatch) -> None:
+    (tmp_path / "unshare").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "unshare").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    before = traces(os.getpid())
+    with pytest.raises(OSError, match="no walls"):
+        Enclosure([tmp_path])
     assert traces(os.getpid()) == before

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -60,6 +62,30 @@ def test_what_failed_is_said_and_made_again(mirror) -> None:
     assert not [path for path in Path(os.environ["EDGE_AGENT_ROOTS"]).iterdir() if path.is_dir()]
     (mirror / "fails").unlink()
     assert (roots.unpacked("bookworm") / "etc/state").exists()
+
+
+def test_nobody_begins_where_the_program_of_a_killed_one_still_works(mirror) -> None:
+    slow = (
+        (mirror / "mmdebstrap")
+        .read_text()
+        .replace("sleep 0.2", 'while [ ! -e "$0-end" ]; do sleep 0.02; done')
+    )
+    (mirror / "mmdebstrap").write_text(slow)
+    command = [sys.executable, "-m", "tests.rigs.roots", "bookworm"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as killed:
+        while not (mirror / "calls").exists():
+            assert killed.poll() is None
+            time.sleep(0.02)
+        killed.kill()
+    lock = next(Path(os.environ["EDGE_AGENT_ROOTS"]).glob("*.lock"))
+    with lock.open("w") as file:
+        try:
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        finally:
+            (mirror / "mmdebstrap-end").touch()
+        fcntl.flock(file, fcntl.LOCK_EX)
+    assert (roots.unpacked("bookworm") / "etc/state").read_text() == "whole\n"
 
 
 def test_another_recipe_is_another_root(mirror) -> None:

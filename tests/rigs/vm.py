@@ -173,6 +173,8 @@ class Machine:
         agent = f"socket,id=agent,path={self._folder / 'agent'},server=on,wait=off"
         network = f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{self.broker}-:1883"
         return [
+            # Nothing else ends it when the test's process is killed.
+            "setpriv", "--pdeathsig", "KILL",
             "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024",
             "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot", "-rtc", f"base={clock}",
             "-kernel", str(kernel), "-initrd", str(initrd), "-append", append,

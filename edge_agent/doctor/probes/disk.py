@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -122,11 +123,11 @@ def _survey(empty: SpoolState, root: Path, user: User) -> SpoolState:
     states = survey.acknowledged()
     survey.births()
     survey.state_files()
-    entries = list(islice(_entries(root), _MOST_FILES))
+    used, foreign = _counted(root, user)
     return SpoolState(
         look=empty.look,
-        used_bytes=sum(one.stat().st_blocks * 512 for one in entries if one.is_file()),
-        foreign=tuple(str(one) for one in entries if not allows(user, files.node(one), READ | WRITE)),
+        used_bytes=used,
+        foreign=foreign,
         unsent=sum(part.last - part.first + 1 for state in states.values() for part in state.unacked()),
         damage=tuple(f"{one.path.relative_to(root)}: {one.what}" for one in survey.damage),
         quarantined=survey.quarantined(),
@@ -134,10 +135,22 @@ def _survey(empty: SpoolState, root: Path, user: User) -> SpoolState:
     )
 
 
+def _counted(root: Path, user: User) -> tuple[int, tuple[str, ...]]:
+    """Bytes of all files, and what the user may not write."""
+    used, foreign = 0, []
+    for one in islice(_entries(root), _MOST_FILES):
+        # A running agent removes files while they are counted.
+        with contextlib.suppress(FileNotFoundError):
+            node = files.node(one)
+            used += one.stat().st_blocks * 512 if one.is_file() else 0
+            if not allows(user, node, READ | WRITE):
+                foreign.append(str(one))
+    return used, tuple(foreign)
+
+
 def _entries(root: Path) -> Iterator[Path]:
-    """What is there now: a running agent removes files while they are counted."""
     for folder, folders, names in os.walk(root, onerror=_raise):
-        yield from (one for name in (*folders, *names) if (one := Path(folder, name)).exists())
+        yield from (Path(folder, name) for name in (*folders, *names))
 
 
 def _raise(error: OSError) -> None:

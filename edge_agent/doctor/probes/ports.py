@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge_agent.bus.ports import by_id
+from edge_agent.bus.ports import by_id, owner
 from edge_agent.doctor.ports import Holder, Kind, Port
-from edge_agent.doctor.probes import files, holders, units
+from edge_agent.doctor.probes import files, units
 
 _PTY_MAJORS = range(136, 144)
 _BUS_DRIVERS = ("port", "ctrl")
@@ -118,7 +118,7 @@ def _driver_names(places: Places, major: int) -> frozenset[str]:
 
 
 def _holders(real: str, agents: set[int]) -> tuple[Holder, ...]:
-    return tuple(Holder(pid=pid, name=name, is_agent=pid in agents) for pid, name in holders.of(real))
+    return tuple(Holder(pid=pid, name=name, is_agent=pid in agents) for pid, name in owner.others(real))
 
 
 def _consoles(places: Places, name: str) -> tuple[str, ...]:

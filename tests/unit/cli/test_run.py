@@ -24,7 +24,7 @@ def test_a_missing_package_is_said_before_it_is_ready_with_what_to_do(tmp_path, 
         timeout=60,
     )
     assert done.returncode == 1
-    assert package in done.stderr and "apt-get install --reinstall edge-agent" in done.stderr
+    assert package in done.stderr and "apt install --reinstall ./edge-agent_" in done.stderr
     assert "Traceback" not in done.stderr
 
 

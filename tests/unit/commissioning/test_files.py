@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -139,10 +140,18 @@ AFTER = {("fsync", 4)}
 
 def test_what_a_killed_run_left_is_cleared_away(config):
     write(config, "old")
-    left = config.parent / ".agent.toml.abcdefgh"
+    left = config.parent / ".agent.toml.init-abcdefgh"
     left.write_text("half")
     write(config)
     assert not left.exists()
+
+
+def test_what_an_editor_has_not_saved_yet_is_left_alone(config):
+    write(config, "old")
+    swap = config.parent / ".agent.toml.swp"
+    swap.write_text("unsaved")
+    write(config)
+    assert swap.read_text() == "unsaved"
 
 
 @pytest.mark.parametrize(
@@ -171,3 +180,11 @@ def test_a_folder_that_may_not_be_written_is_refused_with_sudo(tmp_path, monkeyp
     monkeypatch.setattr(os, "access", lambda path, wanted: path != folder)
     with pytest.raises(EdgeAgentError, match="sudo"):
         files.refuse_if_unwritable(folder / "deep" / "agent.toml", force=False)
+
+
+@pytest.mark.parametrize(("flags", "hint"), [(os.ST_RDONLY, "read-only"), (0, "sudo")])
+def test_a_disk_that_is_read_only_is_not_blamed_on_missing_rights(tmp_path, monkeypatch, flags, hint):
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_flag=flags))
+    with pytest.raises(EdgeAgentError, match=f"hint: .*{hint}"):
+        files.refuse_if_unwritable(tmp_path / "agent.toml", force=False)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 
 import pytest
 
 from edge_agent.commissioning.identify import LEAST_SIGNS, Proposal, Question, proposed
 from edge_agent.config.tree import PointSpec
-from edge_agent.model import Area, PointType
+from edge_agent.model import Area, Order, PointType
 from edge_agent.profiles import Profile, default_library
 
 LIBRARY = default_library()
@@ -57,7 +58,7 @@ def profile(profile_id: str) -> Profile:
     return LIBRARY.get(profile_id)
 
 
-@pytest.mark.parametrize("profile_id", ["eastron/sdm120", "eastron/sdm630", "saia/ale3"])
+@pytest.mark.parametrize("profile_id", ["eastron/sdm120", "eastron/sdm630"])
 def test_a_device_with_all_values_of_one_profile_is_proposed_by_them(profile_id):
     found = proposed(PROFILES, Unit(registers_of(profile(profile_id))))
     assert found is not None
@@ -101,10 +102,28 @@ def test_nan_infinity_and_small_integers_are_no_quantities(raw):
 
 
 def test_counters_at_the_places_of_a_map_are_not_taken_for_it():
-    """Every register there is, each a small number: nothing a meter says."""
-    unit = Unit({(area, address): address % 50 for area in Area for address in range(400)})
-    found = proposed([profile("eastron/sdm630"), profile("eastron/sdm120")], unit)
-    assert found is None
+    """Every register there is, each a small number, as in a controller: nothing a meter says."""
+    for modulus in (7, 50, 100):
+        unit = Unit({(area, address): address % modulus for area in Area for address in range(400)})
+        assert proposed(PROFILES, unit) is None
+
+
+def _without_a_name(profile_id: str) -> Profile:
+    return replace(profile(profile_id), identify=())
+
+
+def test_integers_whose_limits_hold_zero_speak_for_nothing():
+    nameless = _without_a_name("saia/ale3")
+    assert proposed([nameless], Unit(registers_of(nameless))) is None
+
+
+def test_what_must_name_itself_is_not_proposed_by_values():
+    step = {"key": "model", "area": Area.INPUT, "address": 900, "match": ["SDM"], "required": True}
+    step |= {"type": PointType.U16, "length": None, "order": None}
+    naming = replace(profile("eastron/sdm630"), identify=(step,))
+    registers = registers_of(naming)
+    assert proposed([_without_a_name("eastron/sdm630")], Unit(registers)) is not None
+    assert proposed([naming], Unit(registers)) is None
 
 
 def test_a_device_that_names_its_model_is_certain_and_asked_nothing_else():
@@ -136,3 +155,18 @@ def test_few_signs_are_not_enough():
     registers[Area.INPUT, 70], registers[Area.INPUT, 71] = freq
     assert LEAST_SIGNS > 1
     assert proposed([profile("eastron/sdm630")], Unit(registers)) is None
+
+
+def test_no_value_is_known_in_the_order_of_the_device():
+    """As the decoder has it: the raw value is compared when its words are in order."""
+    meter = profile("eastron/sdm630")
+    nan = 0x7FC00000
+    points = tuple(replace(point, order=Order.CDAB, invalid=(nan,)) for point in meter.points)
+    swapped = replace(meter, points=points)
+    registers = registers_of(meter)
+    registers[Area.INPUT, 0], registers[Area.INPUT, 1] = nan >> 16, nan & 0xFFFF
+    for point in points:
+        assert point.area is not None and point.address is not None
+        first, second = (point.area, point.address), (point.area, point.address + 1)
+        registers[first], registers[second] = registers[second], registers[first]
+    assert proposed([swapped], Unit(registers)) is not None

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.bus.ports import owner
 from edge_agent.commissioning import ports
 
 
@@ -71,35 +70,3 @@ def test_the_steady_name_is_the_one_to_write(machine, monkeypatch):
 
 def test_a_machine_without_dev_has_no_ports(tmp_path):
     assert ports.present(tmp_path / "none", tmp_path, tmp_path) == []
-
-
-def test_a_holder_that_calls_itself_by_control_characters_cannot_drive_the_terminal(tmp_path):
-    held = tmp_path / "ttyUSB0"
-    held.touch()
-    process = tmp_path / "proc" / "4711"
-    (process / "fd").mkdir(parents=True)
-    (process / "fd" / "3").symlink_to(held)
-    (process / "comm").write_text("\x1b[2J\n\x07evil\n")
-    ((pid, name),) = owner.others(str(held), tmp_path / "proc")
-    assert pid == 4711
-    assert name.isprintable() and "evil" in name
-
-
-def test_a_pseudo_terminal_of_another_container_is_not_ours_for_having_its_name(tmp_path, monkeypatch):
-    """The link says the same path, and leads to another file system."""
-    held = tmp_path / "1"
-    held.touch()
-    process = tmp_path / "proc" / "4711"
-    (process / "fd").mkdir(parents=True)
-    (process / "comm").write_text("agetty\n")
-    (process / "fd" / "3").symlink_to(held)
-    monkeypatch.setattr(owner, "_is_pty", lambda path: True)
-    assert owner.owners(str(held), tmp_path / "proc") == [(4711, "agetty")]
-    real = Path.stat
-
-    def elsewhere(path: Path, **keys: bool) -> os.stat_result:
-        found = real(path, **keys)
-        return os.stat_result((*found[:2], found.st_dev + 1, *found[3:])) if path.name == "3" else found
-
-    monkeypatch.setattr(Path, "stat", elsewhere)
-    assert owner.owners(str(held), tmp_path / "proc") == []

@@ -112,8 +112,14 @@ def test_a_rule_allows_by_number_by_driver_or_by_name_and_for_both_directions(ru
     assert (one.state is State.OK) == allowed
 
 
+def test_any_rule_closes_a_unit_that_says_auto():
+    """systemd.resource-control(5): `auto` allows all devices if no explicit DeviceAllow= is present."""
+    other = replace(PORT, major=235, driver_names=frozenset({"ttyXR"}))
+    assert found(other, unit=replace(UNIT, device_policy="auto"))["line1: sandbox"].state is State.FAULT
+
+
 def test_a_unit_that_allows_every_device_a_pseudo_terminal_and_no_unit_are_not_judged():
-    assert "line1: sandbox" not in found(unit=replace(UNIT, device_policy="auto"))
+    assert "line1: sandbox" not in found(unit=replace(UNIT, device_policy="auto", device_allow=()))
     assert "line1: sandbox" not in found(replace(PORT, kind=Kind.PTY))
     assert "line1: sandbox" not in found(unit=Unit())
 

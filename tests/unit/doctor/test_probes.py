@@ -237,3 +237,11 @@ def test_versions_are_those_of_what_is_loaded(tmp_path):
     assert all(found.libraries.values()) and not found.missing
     assert (found.system, found.system_id, found.system_version) == ("Debian 12", "debian", "12")
     assert versions.look("", tmp_path / "none").system == ""
+
+
+def test_what_a_running_agent_removes_while_it_is_counted_is_not_missed(tmp_path, monkeypatch):
+    (tmp_path / "stays").write_bytes(bytes(4096))
+    there = list(disk._entries(tmp_path))
+    monkeypatch.setattr(disk, "_entries", lambda root: iter([root / "removed", *there]))
+    state = disk.spool(str(tmp_path), User(name="root", uid=0))
+    assert state.used_bytes >= 4096 and state.foreign == ()

@@ -41,6 +41,7 @@ def test_a_year_in_which_no_gateway_has_this_program_is_a_fault(date, state):
         ((), False, "apt install systemd-timesyncd"),
         (("systemd-timesyncd",), False, "timedatectl timesync-status"),
         (("chrony",), False, "chronyc sources"),
+        (("ntpsec",), False, "ntpq -p"),
         ((), True, "host"),
     ],
 )
@@ -66,3 +67,13 @@ def test_the_difference_is_said_in_a_unit_that_suits_it():
 
 def test_without_a_hardware_clock_there_is_a_note():
     assert found(replace(GOOD, rtc_s=None))["hardware clock"].state is State.NOTE
+
+
+def test_only_timesyncd_is_asked_by_timedatectl():
+    for daemon in ("chrony", "ntpsec", "ntp", "ptp4l"):
+        (one,) = (
+            one
+            for one in judge(replace(GOOD, is_synchronised=False, daemons=(daemon,)))
+            if one.subject == "synchronised"
+        )
+        assert "timedatectl" not in one.remedy

@@ -149,3 +149,11 @@ def test_credentials_are_read_from_the_text_and_forgotten_by_an_empty_line():
     assert units.parse(SHOWN, text).credentials == ("/etc/edge-agent/keys",)
     assert units.parse(SHOWN, f"{text}LoadCredential=\nLoadCredential=a:/x\n").credentials == ("/x",)
     assert units.parse(SHOWN, "#LoadCredential=a:/x\nLoadCredential=from.the.host\n").credentials == ()
+
+
+@pytest.mark.parametrize("file_state", ["disabled", "enabled-runtime", "linked", "indirect"])
+def test_what_the_next_boot_does_not_start_is_said(file_state):
+    """`enabled-runtime` is a link in /run, and `linked` none in any target: systemctl(1), is-enabled."""
+    found = {one.subject: one for one in judge(replace(RUNS, file_state=file_state), is_configured=True)}
+    one = found["start at boot"]
+    assert one.state is State.WARNING and "systemctl enable" in one.remedy

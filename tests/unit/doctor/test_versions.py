@@ -47,6 +47,7 @@ def test_kernels_that_are_not_trusted_are_a_warning_that_says_why():
     one = found(replace(GOOD, kernel_error="x.so is damaged"))["kernels"]
     assert one.state is State.WARNING
     assert "x.so is damaged" in one.seen
+    assert "--reinstall ./edge-agent_1.0.0_" in one.remedy
 
 
 @pytest.mark.parametrize(
@@ -75,6 +76,7 @@ SERVER = Server(bus="line2", link="tcp 10.0.0.5:502", took_ms=3)
         (SERVER, State.OK),
         (replace(SERVER, agent_has_it=True, error="refused"), State.OK),
         (replace(SERVER, is_offline=True), State.SKIPPED),
+        (replace(SERVER, agent_may_have_it=True, error="refused"), State.SKIPPED),
         (replace(SERVER, error="refused", hint="is it on?"), State.FAULT),
         (replace(SERVER, error="you may not read /k", reason="local"), State.SKIPPED),
     ],
