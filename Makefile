@@ -82,7 +82,7 @@ test: $(VENV)/.dev $(NATIVE) ## all tests but the long ones
 	$(BIN)/pytest -q -m "not soak" -n 3 --dist loadfile tests/contract tests/crash tests/rigs tests/independent
 	$(BIN)/pytest -q -m "not soak and not quiet" -n 2 --dist loadfile tests/e2e
 	$(BIN)/pytest -q -m "quiet and not soak" tests/e2e
-	$(BIN)/pytest -q -m "not soak" -n 6 --dist loadfile tests/packaging
+	$(BIN)/pytest -q -m "not soak" -n 4 --dist loadfile tests/packaging
 	$(BIN)/pytest -q -m "not soak" -n 2 tests/unit
 
 golden: $(NATIVE) ## after an intended change of a kernel's results

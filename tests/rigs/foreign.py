@@ -64,6 +64,8 @@ rm -rf --one-file-system "$place"
 _ALL_IDS = f"0 0 {2**32 - 1}"
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _COMMAND_S = 110.0
+_INSTALL_S = 350.0
+"""Python compiles the whole program under emulation, which takes minutes beside other tests."""
 _END_S = 30.0
 _number = itertools.count()
 
@@ -133,7 +135,7 @@ class System:
 
     def install(self, deb: Path, *, check: bool = True) -> Done:
         shutil.copy(deb, self.path(f"/{deb.name}"))
-        return self.run("dpkg", "-i", f"/{deb.name}", check=check)
+        return self.run("dpkg", "-i", f"/{deb.name}", check=check, timeout_s=_INSTALL_S)
 
     def path(self, inside: str) -> Path:
         """A file in there, as this machine reaches it: the overlay is mounted only in the keeper's sight."""
