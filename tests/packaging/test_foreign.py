@@ -18,7 +18,7 @@ from tests.e2e.rig import Rig
 from tests.rigs import foreign_roots
 from tests.rigs.foreign import System
 
-pytestmark = [pytest.mark.needs("foreign", "mosquitto"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.needs("foreign", "mosquitto"), pytest.mark.timeout(400)]
 
 ARCHITECTURES = ("arm64", "armhf")
 PATHS = """
