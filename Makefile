@@ -82,14 +82,14 @@ test: $(VENV)/.dev $(NATIVE) ## all tests but the long ones
 	$(BIN)/pytest -q -m "not soak" -n 3 --dist loadfile tests/contract tests/crash tests/rigs tests/independent
 	$(BIN)/pytest -q -m "not soak and not quiet" -n 2 --dist loadfile tests/e2e
 	$(BIN)/pytest -q -m "quiet and not soak" tests/e2e
-	$(BIN)/pytest -q -m "not soak and not vm" -n 3 --dist loadgroup tests/packaging
+	$(BIN)/pytest -q -m "not soak" -n 6 --dist loadfile tests/packaging
 	$(BIN)/pytest -q -m "not soak" -n 2 tests/unit
 
 golden: $(NATIVE) ## after an intended change of a kernel's results
 	$(BIN)/python -m edge_agent.kernels.build --write-golden
 
 soak: $(VENV)/.dev $(NATIVE) ## the long runs, with figures
-	$(BIN)/pytest -q -m soak -s --timeout=7200
+	$(BIN)/pytest -q -m "soak and not vm" -s --timeout=7200
 
 foreign: $(VENV)/.dev ## only the packages for ARM, under emulation (root)
 	@$(MAKE) --no-print-directory deps

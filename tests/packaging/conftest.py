@@ -33,13 +33,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.needs("gateway", "mosquitto"))
             # The first one of a checkout compiles the kernels, and waits for who does.
             item.add_marker(pytest.mark.timeout(FIRST_S))
-            item.add_marker(pytest.mark.xdist_group(_group(item)))
-
-
-def _group(item: pytest.Item) -> str:
-    """What shares a gateway, and so a worker (`--dist loadgroup`): the tests of a file on one suite."""
-    given = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-    return f"{item.path.stem}-{given.get('suite', '')}"
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from tests.e2e.rig import Object, Rig
 from tests.rigs import vm, vm_roots
 from tests.rigs.vm import ADAPTER_SERIAL, Machine
 
-pytestmark = [pytest.mark.vm, pytest.mark.needs("vm"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.vm, pytest.mark.soak, pytest.mark.needs("vm"), pytest.mark.timeout(900)]
 
 PORT = f"/dev/serial/by-serial/{ADAPTER_SERIAL}"
 OPEN = f"import os; os.open('{PORT}', os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)"
