@@ -181,7 +181,7 @@ def _status(store: Store, as_json: bool) -> int:
 
 
 def _help(store: Store) -> int:
-    """What the unit runs. Nothing may be imported behind `run`: the files of this version may be gone."""
+    """What the unit runs. Nothing may be imported behind `run`: its end removes the files of this copy."""
     from edge_agent.update import unit
 
     return unit.main(store)

@@ -6,6 +6,7 @@
     machine    pure           which phase follows which
     health     pure           what of the agent has become worse
     packages   shell          the only door to dpkg; repack makes a package of what is installed
+    program    shell          the copy of the running program, by which the helper runs
     system     shell          what the helper may do to this machine, and see of it
 
 The daemon cannot install anything, and its stop ends everything in its sandbox: so the helper is a unit

@@ -1,8 +1,9 @@
 """The helper: takes an update from where it is to its end. Runs as root in a unit of its own.
 
-It is started again with whatever version of the program is complete after a power cut, and its own files are
-replaced under it while dpkg runs: so everything it needs is imported before the first phase begins. What
-was decided is durable before it is acted upon, and each act may be done twice.
+It runs by a copy of the version that ordered the update, also after a power cut: what is installed meanwhile
+may not start. A purge may take the copy away under it, and its end does: so everything it needs is imported
+before the first phase begins. What was decided is durable before it is acted upon, and each act may be done
+twice.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_agent.errors import InputError, Problem, UpdateError
-from edge_agent.update import packages
+from edge_agent.update import packages, program
 from edge_agent.update.machine import Package
 from edge_agent.update.repack import repack
 from edge_agent.update.store import Store, sync_folder, trouble
@@ -35,6 +35,7 @@ class Staged:
 def stage(store: Store, file: Path, *, force: bool) -> Staged | None:
     """Check and copy; None when FILE is the version that is installed. InputError when FILE is not what can
     be installed here, UpdateError when this machine is not ready for it. The store is locked."""
+    ours = program.running()
     store.clear(keep=_kept(store))
     copied = _copy(store, file)
     try:
@@ -42,11 +43,12 @@ def stage(store: Store, file: Path, *, force: bool) -> Staged | None:
         now = _installed()
         if new.version == now.version and not force:
             return None
-        _check_room(store, unpacked)
+        _check_room(store, unpacked, program.size(ours))
         missing = packages.unmet(copied)
         if missing:
             raise _refused(file, f"needs what is not installed: {missing}", hint=_BUNDLE)
         old = _old(store, now)
+        program.keep(store, ours)
         copied.replace(store.path(new))
         sync_folder(store.folder)
         return Staged(new, old)
@@ -179,10 +181,10 @@ def _is_installed(store: Store, kept: Package) -> bool:
 # --- room ---------------------------------------------------------------------------------------
 
 
-def _check_room(store: Store, unpacked: int) -> None:
+def _check_room(store: Store, unpacked: int, copy: int) -> None:
     """dpkg unpacks the new files beside the old ones; making the old package again takes it twice."""
     size = (store.folder / "incoming.deb").stat().st_size
-    _check_free({store.folder: 2 * size + unpacked, Path("/usr"): unpacked})
+    _check_free({store.folder: 2 * size + unpacked + copy, Path("/usr"): unpacked})
 
 
 def _check_free(needs: dict[Path, int]) -> None:

@@ -3,6 +3,7 @@
     update.json     an update that is not over; its unit runs at every boot while this exists
     result.json     the last one that is
     *.deb           packages that one of the two names
+    program/        the program that carries out the update: `program.py`
     lock            held by whoever checks, stages or carries out an update
 
 Of root alone, so that what was verified is what is installed. Every JSON file is replaced whole: temporary
@@ -30,6 +31,8 @@ FOLDER = Path("/var/lib/edge-agent-update")
 FORMAT = 1
 PIECES = "repack."
 """What the folder begins with in which a package is made again."""
+PROGRAM = "program"
+"""The copy of the program while there is an update.json; with `.new` behind it what is not whole yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,14 +131,14 @@ class Store:
         sync_folder(self.folder)
 
     def clear(self, keep: list[Package]) -> None:
-        """Remove package files and pieces of them that nobody needs."""
+        """Remove package files, pieces of them and the copy of the program. No update is under way."""
         kept = {package.file for package in keep}
         for path in self.folder.iterdir():
             if path.suffix == ".deb" and path.name not in kept:
                 with suppress(OSError):
                     path.unlink()
-            elif path.name.startswith(PIECES):
-                # Of a `repack` that was killed.
+            elif path.name.startswith((PIECES, PROGRAM)):
+                # Of a `repack` that was killed; what helped with an update that is over.
                 shutil.rmtree(path, ignore_errors=True)
 
     # --- files ----------------------------------------------------------------------------------

@@ -44,6 +44,8 @@ def debs(deb: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]
         "crashes at once": versions.build(folder, "9.2.0", versions.CRASHES_AT_ONCE),
         "crashes later": versions.build(folder, "9.3.0", versions.CRASHES_LATER),
         "never connects": versions.build(folder, "9.4.0", versions.NEVER_CONNECTS),
+        # Not by the builder, which runs the program to write its manual.
+        "starts nothing": versions.altered(versions.build(folder, "9.7.0"), "9.7.0", versions.starts_nothing),
         "cannot be configured": versions.altered(
             good, "9.5.0", lambda tree: versions.fails(tree / "DEBIAN/postinst")
         ),
@@ -208,13 +210,20 @@ def test_a_power_cut_while_dpkg_unpacks_is_resumed_at_the_next_boot(gw, it, old,
     it.reads_again()
 
 
-def test_a_power_cut_while_a_bad_version_is_watched_is_resumed_and_put_back(gw, it, old, debs) -> None:
-    ordered(gw, f"/root/{debs['never connects'].name}")
-    gw.wait(lambda: is_in(gw, "watching"), "watching")
+def test_a_power_cut_while_a_version_is_watched_that_starts_nothing_at_all_is_resumed_and_put_back(
+    gw, it, old, debs
+) -> None:
+    """Not its own helper either: that of the old one goes on."""
+    ordered(gw, f"/root/{debs['starts nothing'].name}")
+    watches = ("grep", "-q", '"phase": "watching"', f"{FOLDER}/update.json")
+    gw.wait(lambda: gw.enter(*watches, check=False).code == 0, "watching")
     gw.power_cut()
     gw.boot_again()
     gw.wait(lambda: is_in(gw, "put_back"), "put back")
-    assert running(it) == old
+    assert running(it) == old and state(gw) == f"{old} install ok installed"
+    assert f"update from {old} to 9.7.0: watching" in gw.journal(HELPER, "-b", "0"), "it was resumed"
+    assert "SyntaxError" in gw.journal(UNIT, "-b", "0"), "what was installed at this boot starts nothing"
+    assert not gw.exists(f"{FOLDER}/update.json") and not gw.exists(f"{FOLDER}/program")
     it.reads_again()
 
 

@@ -94,5 +94,11 @@ def fails(script: Path) -> None:
     script.write_text("#!/bin/sh\necho 'this script is broken' >&2\nexit 1\n")
 
 
+def starts_nothing(tree: Path) -> None:
+    """Python cannot even read the program."""
+    (start,) = tree.glob("usr/lib/edge-agent/*/edge_agent/cli/__init__.py")
+    start.write_text(start.read_text().replace("\nCOMMANDS = {\n", "\nCOMMANDS = = {\n"))
+
+
 def depends(control: Path, package: str) -> None:
     control.write_text(control.read_text().replace("Depends: ", f"Depends: {package}, "))

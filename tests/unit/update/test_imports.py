@@ -1,4 +1,4 @@
-"""While dpkg runs, the helper's own files are replaced and then gone: it has to have everything by then."""
+"""The copy of the program by which the helper runs is gone at its end: it has to have everything by then."""
 
 from __future__ import annotations
 

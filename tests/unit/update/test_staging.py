@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from edge_agent.errors import InputError, UpdateError
-from edge_agent.update import packages, staging
+from edge_agent.update import packages, program, staging
 from edge_agent.update.machine import Package
 from edge_agent.update.packages import Installed
 from edge_agent.update.staging import stage
 from edge_agent.update.store import Result, Store
 from tests.unit.update.orders import order
+from tests.unit.update.test_program import installed_program
 
 pytestmark = pytest.mark.needs("dpkg-deb")
 
@@ -47,6 +48,8 @@ def build(
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """On a machine with 1.0.0 installed, whose package can be made again."""
+    folder = installed_program(tmp_path / "usr")
+    monkeypatch.setattr(program, "running", lambda: folder)
     monkeypatch.setattr(packages, "installed", lambda: Installed("1.0.0", "installed", True))
     monkeypatch.setattr(packages, "architecture", lambda: "amd64")
     monkeypatch.setattr(packages, "unmet", lambda _: "")
@@ -63,6 +66,7 @@ def refusal(store: Store, file: Path, **options: Any) -> str:
         stage(store, file, **{"force": False, **options})
     assert "hint: " in str(caught.value)
     assert not list(store.folder.glob("*.deb")) and store.load() is None
+    assert not list(store.folder.glob("program*"))
     return str(caught.value)
 
 
@@ -73,6 +77,7 @@ def test_a_good_package_is_staged_beside_what_can_be_put_back(store, tmp_path) -
     assert (staged.new.version, staged.old.version) == ("1.1.0", "1.0.0")
     assert staging.checked(store, staged.new).read_bytes() == file.read_bytes()
     assert staging.checked(store, staged.old).read_bytes() == b"made again"
+    assert (store.folder / "program/bin/edge-agent").exists()
 
 
 def test_what_was_checked_is_what_is_staged_whatever_becomes_of_the_file(
@@ -196,6 +201,20 @@ def test_a_damaged_installation_is_refused_before_anything(store, tmp_path, monk
 def test_a_disk_without_room_for_two_packages_is_refused(store, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(staging, "SPARE", 1 << 60)
     assert "MiB free" in refusal(store, build(tmp_path))
+
+
+def test_the_room_for_the_copy_of_the_program_counts(store, tmp_path, monkeypatch) -> None:
+    file = build(tmp_path)
+    assert stage(store, file, force=False) is not None
+    store.clear(keep=[])
+    monkeypatch.setattr(program, "size", lambda _: 1 << 60)
+    assert "MiB free" in refusal(store, file)
+
+
+def test_a_program_that_no_package_has_installed_is_not_updated(store, tmp_path, monkeypatch) -> None:
+    """A checkout cannot be copied to where the unit looks."""
+    monkeypatch.undo()
+    assert "is not the installed program" in refusal(store, build(tmp_path))
 
 
 # --- the package of what is installed -----------------------------------------------------------
