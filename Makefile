@@ -79,10 +79,10 @@ format: $(VENV)/.dev
 test: $(VENV)/.dev $(NATIVE) ## all tests but the long ones
 	@if [ "$$(id -u)" = 0 ]; then $(MAKE) --no-print-directory deps roots; fi
 	@$(MAKE) --no-print-directory $(VENV)/.systemd
-	$(BIN)/pytest -q -m "not soak" -n 3 --dist loadfile tests/contract tests/crash tests/rigs tests/independent
+	$(BIN)/pytest -q -m "not soak" -n 3 --dist loadfile tests/contract tests/crash tests/independent
 	$(BIN)/pytest -q -m "not soak and not quiet" -n 2 --dist loadfile tests/e2e
 	$(BIN)/pytest -q -m "quiet and not soak" tests/e2e
-	$(BIN)/pytest -q -m "not soak" -n 4 --dist loadfile tests/packaging
+	$(BIN)/pytest -q -m "not soak" -n 4 --dist loadfile tests/packaging tests/rigs
 	$(BIN)/pytest -q -m "not soak" -n 2 tests/unit
 
 golden: $(NATIVE) ## after an intended change of a kernel's results
