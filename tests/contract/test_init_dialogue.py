@@ -143,8 +143,9 @@ def test_whoever_leaves_at_a_question_leaves_nothing_behind(line, config, last, 
             person.process.kill()
             assert person.end() == -signal.SIGKILL
         else:
-            person.type("\x03" if how == "Ctrl-C" else "\x04")
-            assert person.end() == 130
+            if how == "Ctrl-D":
+                person.type("\x04")
+            assert (person.leave() if how == "Ctrl-C" else person.end()) == 130
             assert "no configuration was written or changed" in person.transcript
     assert [path.read_text() for path in config.parent.iterdir()] == ["the old one"]
 
@@ -171,8 +172,7 @@ def test_a_search_may_be_stopped_and_what_was_found_be_kept(line, config):
         person.type("\x03")
         person.answer("Go on with what was found?", "y")
         person.wait_for("Take these")
-        person.type("\x03")
-        assert person.end() == 130
+        assert person.leave() == 130
     assert not config.parent.exists()
 
 
