@@ -30,7 +30,7 @@ def test_every_phase_may_fail_and_may_find_that_somebody_took_over(phase: Phase)
     assert TRANSITIONS[phase, Event.TAKEN_OVER] is Phase.FAILED
 
 
-@pytest.mark.parametrize("phase", ENDS)
+@pytest.mark.parametrize("phase", sorted(ENDS))
 def test_nothing_follows_an_end(phase: Phase) -> None:
     assert not any(known is phase for known, _ in TRANSITIONS)
     assert order(phase=phase).ended
