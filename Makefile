@@ -75,14 +75,17 @@ type: $(VENV)/.dev ## mypy --strict
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-# Tests with processes of their own mostly wait, so some run side by side; units compute, and would disturb those.
+# Tests with processes of their own mostly wait, so some run side by side; units compute, and would disturb those. The
+# commands of a person wait for a person, and keep no time on a line: they run beside the gateways.
+COMMANDS := tests/contract/test_init_command.py tests/contract/test_init_dialogue.py tests/contract/test_doctor.py
 test: $(VENV)/.dev $(NATIVE) ## all tests but the long ones
 	@if [ "$$(id -u)" = 0 ]; then $(MAKE) --no-print-directory deps roots; fi
 	@$(MAKE) --no-print-directory $(VENV)/.systemd
-	$(BIN)/pytest -q -m "not soak" -n 3 --dist loadfile tests/contract tests/crash tests/independent
-	$(BIN)/pytest -q -m "not soak and not quiet" -n 2 --dist loadfile tests/e2e
+	$(BIN)/pytest -q -m "not soak" -n 3 --dist loadfile tests/contract tests/crash tests/independent \
+	  $(COMMANDS:%=--ignore=%)
+	$(BIN)/pytest -q -m "not soak and not quiet" -n 3 --dist loadfile tests/e2e
 	$(BIN)/pytest -q -m "quiet and not soak" tests/e2e
-	$(BIN)/pytest -q -m "not soak" -n 4 --dist loadfile tests/packaging tests/rigs
+	$(BIN)/pytest -q -m "not soak" -n 6 --dist loadfile tests/packaging tests/rigs $(COMMANDS)
 	$(BIN)/pytest -q -m "not soak" -n 2 tests/unit
 
 golden: $(NATIVE) ## after an intended change of a kernel's results
