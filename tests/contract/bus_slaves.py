@@ -15,6 +15,7 @@ import threading
 import time
 import tty
 from functools import partial
+from pathlib import Path
 
 from tests.contract.framings import (
     BREAKS_OFF,
@@ -86,13 +87,20 @@ class Slave:
 
 
 class PtySlave(Slave):
-    """On the far end of a pseudo-terminal; `path` is the port."""
+    """On the far end of a pseudo-terminal; `path` is the port.
 
-    def __init__(self, reply=None, framing: Framing = RTU) -> None:
+    With `link` that is the port, and it is gone with the adapter: the number of an unplugged terminal is soon
+    another test's, and who tries to open the port again by it would find that one.
+    """
+
+    def __init__(self, reply=None, framing: Framing = RTU, link: Path | None = None) -> None:
         super().__init__(reply, framing)
         self._master, slave = os.openpty()
         tty.setraw(slave)
-        self.path = os.ttyname(slave)
+        self._link = link
+        if link:
+            link.symlink_to(os.ttyname(slave))
+        self.path = str(link) if link else os.ttyname(slave)
         # The slave side stays open here, so that closing the port does not hang up the master.
         self._slave = slave
         self._wake, self._waker = os.pipe()
@@ -117,6 +125,8 @@ class PtySlave(Slave):
             return
         os.write(self._waker, b"x")
         self._thread.join(5)
+        if self._link:
+            self._link.unlink()
         for descriptor in (self._slave, self._master, self._wake, self._waker):
             os.close(descriptor)
         self._master = -1

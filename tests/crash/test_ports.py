@@ -52,8 +52,8 @@ def test_a_port_whose_buffer_stays_full_is_given_up_in_bounded_time():
     os.close(slave)
 
 
-def test_a_dead_port_leaves_the_other_bus_alone():
-    dead, alive = PtySlave(), PtySlave()
+def test_a_dead_port_leaves_the_other_bus_alone(tmp_path):
+    dead, alive = PtySlave(link=tmp_path / "tty"), PtySlave()
     one, other = Seen(dead.path), Seen(alive.path)
     try:
         one.good()
