@@ -85,7 +85,7 @@ test: $(VENV)/.dev $(NATIVE) ## all tests but the long ones
 	  $(COMMANDS:%=--ignore=%)
 	$(BIN)/pytest -q -m "not soak and not quiet" -n 3 --dist loadfile tests/e2e
 	$(BIN)/pytest -q -m "quiet and not soak" tests/e2e
-	$(BIN)/pytest -q -m "not soak" -n 6 --dist loadfile tests/packaging tests/rigs $(COMMANDS)
+	$(BIN)/pytest -q -m "not soak" -n 5 --dist loadfile tests/packaging tests/rigs $(COMMANDS)
 	$(BIN)/pytest -q -m "not soak" -n 2 tests/unit
 
 golden: $(NATIVE) ## after an intended change of a kernel's results

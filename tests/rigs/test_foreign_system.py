@@ -52,7 +52,9 @@ def test_the_root_under_it_is_not_written_to(system, root) -> None:
 
 def test_a_signal_reaches_the_program_and_its_end_is_seen(system) -> None:
     program = (
-        "import signal, time; signal.signal(15, lambda *_: exit(7)); print(1, flush=True); time.sleep(60)"
+        # Short sleeps: a signal between Python's last look and the system call is seen after that call.
+        "import signal, time; signal.signal(15, lambda *_: exit(7)); print(1, flush=True)\n"
+        "while True: time.sleep(0.1)"
     )
     process = system.popen("python3", "-c", program, stdout=subprocess.PIPE)
     assert process.stdout is not None and process.stdout.readline() == b"1\n"
