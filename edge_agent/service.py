@@ -8,6 +8,7 @@ For commands of a person (init, doctor, update), never for the daemon, which spe
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from edge_agent.errors import ServiceError
@@ -65,10 +66,6 @@ def enable_now(unit: str = UNIT) -> None:
     _systemctl("restart", unit)
 
 
-def restart(unit: str = UNIT) -> None:
-    _systemctl("restart", unit)
-
-
 def restart_unattended(unit: str = UNIT) -> None:
     """Ask for it and do not wait: whoever watches the unit sees what comes of it."""
     _systemctl("restart", "--no-block", unit)
@@ -91,15 +88,7 @@ def _journalctl(*matches: str, lines: int, timeout_s: float) -> list[str]:
     """The newest messages; empty where the journal cannot be read."""
     command = ("journalctl", "--no-pager", "--quiet", "--output=cat", f"--lines={lines}", *matches)
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout_s,
-            check=False,
-        )
+        done = _run(command, timeout_s)
     except (FileNotFoundError, subprocess.TimeoutExpired):
         return []
     return done.stdout.splitlines() if done.returncode == 0 else []
@@ -109,15 +98,7 @@ def _systemctl(*arguments: str, timeout_s: float = CALL_TIMEOUT_S) -> str:
     command = ("systemctl", "--no-ask-password", "--no-pager", *arguments)
     said = " ".join(("systemctl", *arguments))
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout_s,
-            check=False,
-        )
+        done = _run(command, timeout_s)
     except FileNotFoundError:
         hint = "edge-agent run works without systemd"
         raise ServiceError("this machine has no systemctl", hint=hint) from None
@@ -127,3 +108,15 @@ def _systemctl(*arguments: str, timeout_s: float = CALL_TIMEOUT_S) -> str:
         why = done.stderr.strip() or f"exit status {done.returncode}"
         raise ServiceError(f"{said}: {why}", hint=f"journalctl -u {UNIT} -n 50")
     return done.stdout
+
+
+def _run(command: Sequence[str], timeout_s: float) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=timeout_s,
+        check=False,
+    )

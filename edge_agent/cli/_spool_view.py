@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.cli import _json, _view
+from edge_agent.config.values import show_size
 from edge_agent.errors import RecordError
 from edge_agent.records.decode import Decoder
 
@@ -42,7 +43,7 @@ def stopped(found: Mapping[str, Any]) -> Iterator[str]:
     for stream, one in found["streams"].items():
         since = "-" if one["since"] is None else _view.clock(one["since"])
         numbers = str(one["stored"]), str(one["unsent"])
-        rows.append((stream, str(one["segments"]), _view.size(one["bytes"]), *numbers, since))
+        rows.append((stream, str(one["segments"]), show_size(one["bytes"]), *numbers, since))
     yield from _view.table(rows)
     yield f"dictionaries {found['dictionaries']}  undeclared losses {found['undeclared_losses']}" + (
         f"  quarantined {found['quarantined']}" if found["quarantined"] else ""
@@ -52,9 +53,9 @@ def stopped(found: Mapping[str, Any]) -> Iterator[str]:
 def running(known: Mapping[str, Any]) -> Iterator[str]:
     """From the agent's own snapshot."""
     where = "MEMORY ONLY" if known["memory_only"] else "on disk"
-    size = _view.size
-    yield f"the running agent's, {where}: {size(known['bytes_used'])} of {size(known['max_bytes'])}"
-    yield f"of them sent and kept {size(known['kept_bytes'])}, free files {size(known['free_bytes'])}"
+    yield f"the running agent's, {where}: {show_size(known['bytes_used'])} of {show_size(known['max_bytes'])}"
+    kept, free = show_size(known["kept_bytes"]), show_size(known["free_bytes"])
+    yield f"of them sent and kept {kept}, free files {free}"
     yield from _view.table([("STREAM", "UNSENT"), *((s, str(n)) for s, n in known["unacked"].items())])
     if known["problem"]:
         yield f"! {known['problem']}"

@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from edge_agent.config.values import show_size
+
 Snapshot = Mapping[str, Any]
 
 SOCKET_HELP = "status socket; default: $EDGE_AGENT_SOCKET, else /run/edge-agent/status.sock"
@@ -82,7 +84,7 @@ def _bus(bus: Snapshot, width: int) -> Iterator[str]:
     counts = bus["counts"]
     yield (
         f"bus {bus['name']}  {bus['link']}  {bus['state']}  load {bus['load']:.0%} of {bus['max_load']:.0%}"
-        f"  {size(counts['sent_bytes'] + counts['heard_bytes'])}  resyncs {counts['resyncs']}"
+        f"  {show_size(counts['sent_bytes'] + counts['heard_bytes'])}  resyncs {counts['resyncs']}"
     )
     if bus["message"]:
         yield f"  ! {bus['message']}"
@@ -149,7 +151,7 @@ def _alarms(alarms: Sequence[Snapshot]) -> Iterator[str]:
 def _spool(spool: Snapshot) -> Iterator[str]:
     where = "MEMORY ONLY" if spool["memory_only"] else "on disk"
     yield (
-        f"spool  {where}  {size(spool['bytes_used'])} of {size(spool['max_bytes'])}"
+        f"spool  {where}  {show_size(spool['bytes_used'])} of {show_size(spool['max_bytes'])}"
         f"  {sum(spool['unacked'].values())} records wait"
     )
     if spool["problem"]:
@@ -171,15 +173,6 @@ def _uplink(uplink: Snapshot) -> Iterator[str]:
         yield f"  ! the broker refuses {uplink['set_aside']} records; they are set aside"
     for replay in uplink["replays"]:
         yield f"  replay {replay['stream']} {replay['from']} to {replay['to']}: {replay['left']} left"
-
-
-def size(count: int) -> str:
-    left = float(count)
-    for unit in ("B", "KiB", "MiB"):
-        if left < 1024:
-            return f"{left:.0f} {unit}"
-        left /= 1024
-    return f"{left:.1f} GiB"
 
 
 def short_clock(seconds: float) -> str:

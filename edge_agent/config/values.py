@@ -50,6 +50,16 @@ def size_bytes(text: str) -> int:
     return int(match[1]) * _SIZE_BYTES[match[2]]
 
 
+def show_size(count: int) -> str:
+    """Bytes in the largest unit that leaves a whole one, for people; not for `size_bytes` to read."""
+    left = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if left < 1024:
+            return f"{left:.0f} {unit}"
+        left /= 1024
+    return f"{left:.1f} GiB"
+
+
 def character_format(text: str) -> tuple[int, Parity, int]:
     """`"8N1"` to data bits, parity and stop bits, as Modbus RTU allows them."""
     data_bits, parity, stop_bits = any_character_format(text)

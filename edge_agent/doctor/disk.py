@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from edge_agent.config.values import show_size
 from edge_agent.doctor import access
 from edge_agent.doctor.access import Look, User
 from edge_agent.doctor.findings import AS_ROOT, Finding, Subject, command, plural
@@ -109,17 +110,20 @@ def _space(disk: Disk, state: SpoolState, limits: Limits) -> Finding:
     look = f"$ sudo du -xh -d1 {shlex.quote(disk.place)} | sort -h | tail"
     if free < least:
         return about.fault(
-            f"{size(free)} free, less than min_free ({size(least)}): records are given up", "free some:", look
+            f"{show_size(free)} free, less than min_free ({show_size(least)}): records are given up",
+            "free some:",
+            look,
         )
     wanted = limits.max_bytes - state.used_bytes
     if free - least < wanted:
         room = state.used_bytes + free - least
         return about.warning(
-            f"{size(free)} free: the spool has room for {size(room)}, not {size(limits.max_bytes)}",
+            f"{show_size(free)} free: the spool has room for {show_size(room)},"
+            f" not {show_size(limits.max_bytes)}",
             "free some, or write a smaller max_size:",
             look,
         )
-    return about.ok(f"{size(free)} free, the spool may grow by {size(max(0, wanted))}")
+    return about.ok(f"{show_size(free)} free, the spool may grow by {show_size(max(0, wanted))}")
 
 
 def _inodes(disk: Disk) -> Finding:
@@ -189,12 +193,3 @@ def _contents(about: Subject, state: SpoolState, disk: Disk) -> Finding:
     if aside:
         return about.note(f"{waits}{aside}{losses}: not understood by this version", verify)
     return about.ok(f"{waits}{losses}")
-
-
-def size(count: int) -> str:
-    left = float(count)
-    for unit in ("B", "KiB", "MiB"):
-        if left < 1024:
-            return f"{left:.0f} {unit}"
-        left /= 1024
-    return f"{left:.1f} GiB"
